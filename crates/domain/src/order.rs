@@ -1,0 +1,120 @@
+//! What is asked of a venue.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InstrumentId, Price, Quantity};
+
+/// Identifies an order within a run: a function of the step that decided it, so that a replay makes the same ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OrderId(pub u64);
+
+/// How far a trailing stop follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trail {
+    /// A distance in currency.
+    Amount(Price),
+    /// A distance in hundredths of a percent of the best price.
+    BasisPoints(u32),
+}
+
+/// At which price an order may trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderKind {
+    /// At the next price: the next session's open.
+    Market,
+    /// At the limit or better.
+    Limit {
+        /// Worst acceptable price.
+        limit: Price,
+    },
+    /// A market order once the stop is touched.
+    Stop {
+        /// Trigger.
+        stop: Price,
+    },
+    /// A limit order once the stop is touched.
+    StopLimit {
+        /// Trigger.
+        stop: Price,
+        /// Worst acceptable price after it.
+        limit: Price,
+    },
+    /// A stop that follows the best price since the order was placed.
+    TrailingStop {
+        /// Distance kept.
+        trail: Trail,
+    },
+    /// In the next opening auction only.
+    MarketOnOpen,
+    /// In the next closing auction only.
+    MarketOnClose,
+}
+
+/// How long an order works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeInForce {
+    /// The next session only.
+    Day,
+    /// Until filled or cancelled.
+    #[default]
+    GoodTillCancelled,
+}
+
+/// The protective leg of a bracket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopLoss {
+    /// At a fixed trigger.
+    At(Price),
+    /// Following the best price.
+    Trailing(Trail),
+}
+
+/// Exits that start working when the entry has filled; one filling cancels the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Bracket {
+    /// Limit that takes the profit.
+    pub take_profit: Option<Price>,
+    /// Stop that ends the loss.
+    pub stop_loss: Option<StopLoss>,
+}
+
+/// An order as a strategy wishes it, before it has an id and before any check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderRequest {
+    /// Of what.
+    pub instrument: InstrumentId,
+    /// To buy (positive) or sell (negative).
+    pub quantity: Quantity,
+    /// Price condition.
+    pub kind: OrderKind,
+    /// How long it works.
+    pub time_in_force: TimeInForce,
+    /// Exits attached to it.
+    pub bracket: Option<Bracket>,
+    /// Orders of one step with the same number are alternatives: one filling cancels the others.
+    pub one_cancels_other: Option<u32>,
+}
+
+/// A request to trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its identity.
+    pub id: OrderId,
+    /// Of what.
+    pub instrument: InstrumentId,
+    /// To buy (positive) or sell (negative).
+    pub quantity: Quantity,
+    /// Price condition.
+    pub kind: OrderKind,
+    /// How long it works.
+    pub time_in_force: TimeInForce,
+    /// Exits attached to it.
+    pub bracket: Option<Bracket>,
+    /// The group it shares with its alternatives.
+    pub group: Option<OrderId>,
+}
