@@ -53,3 +53,11 @@ def write_split_adjusted(symbol: str, path: Path) -> Path:
         factor *= float(row["split_coefficient"])
     path.write_text("\n".join([WORKSHOP_HEADER, *reversed(lines), ""]))
     return path
+
+
+if __name__ == "__main__":
+    import sys
+
+    if len(sys.argv) != 3 or sys.argv[1] not in SYMBOLS:
+        sys.exit(f"usage: sample.py {'|'.join(SYMBOLS)} OUT.csv   (writes the workshop layout)")
+    write_workshop(sys.argv[1], Path(sys.argv[2]))
