@@ -79,6 +79,7 @@ macro_rules! amount {
             /// # Errors
             /// [`Overflow`] when it does not fit.
             #[inline]
+            #[expect(clippy::should_implement_trait, reason = "checked, unlike the operator")]
             pub fn add(self, other: Self) -> Result<Self, Overflow> {
                 self.0.checked_add(other.0).map(Self).ok_or(Overflow)
             }
@@ -88,6 +89,7 @@ macro_rules! amount {
             /// # Errors
             /// [`Overflow`] when it does not fit.
             #[inline]
+            #[expect(clippy::should_implement_trait, reason = "checked, unlike the operator")]
             pub fn sub(self, other: Self) -> Result<Self, Overflow> {
                 self.0.checked_sub(other.0).map(Self).ok_or(Overflow)
             }
@@ -254,6 +256,91 @@ impl Notional {
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / 1e15
     }
+
+    /// -1, 0 or 1.
+    #[inline]
+    #[must_use]
+    pub const fn signum(self) -> i128 {
+        self.0.signum()
+    }
+
+    /// The part of this amount that falls on `part` of `whole` shares, rounded half to even.
+    ///
+    /// # Errors
+    /// [`Overflow`] when an intermediate product does not fit or `whole` is zero.
+    pub fn share(self, part: Quantity, whole: Quantity) -> Result<Self, Overflow> {
+        if part == whole {
+            return Ok(self);
+        }
+        let product = self.0.checked_mul(i128::from(part.0)).ok_or(Overflow)?;
+        match whole.0 {
+            0 => Err(Overflow),
+            whole if whole > 0 => Ok(Self(decimal::divide_half_even(product, i128::from(whole)))),
+            whole => Ok(Self(decimal::divide_half_even(-product, -i128::from(whole)))),
+        }
+    }
+
+    /// The price of one share when `quantity` shares are worth this.
+    ///
+    /// # Errors
+    /// [`Overflow`] when it does not fit or the quantity is zero.
+    pub fn per_share(self, quantity: Quantity) -> Result<Price, Overflow> {
+        let (value, quantity) =
+            if quantity.0 < 0 { (-self.0, -i128::from(quantity.0)) } else { (self.0, i128::from(quantity.0)) };
+        if quantity == 0 {
+            return Err(Overflow);
+        }
+        i64::try_from(decimal::divide_half_even(value, quantity)).map(Price).map_err(|_| Overflow)
+    }
+
+    /// This amount times a number of basis points, in money, rounded half to even.
+    ///
+    /// # Errors
+    /// [`Overflow`] when it does not fit.
+    pub fn basis_points(self, rate: f64) -> Result<Money, Overflow> {
+        // Rates carry up to six decimals; the product stays exact.
+        let micro = (rate * 1e6).round_ties_even();
+        if !micro.is_finite() || micro.abs() > 1e15 {
+            return Err(Overflow);
+        }
+        let product = self.0.checked_mul(micro as i128).ok_or(Overflow)?;
+        let money = decimal::divide_half_even(product, Self::UNITS_PER_MONEY_UNIT * 10_000 * 1_000_000);
+        i64::try_from(money).map(Money).map_err(|_| Overflow)
+    }
+}
+
+/// As decimal text with up to 15 digits after the point, exactly.
+impl fmt::Display for Notional {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNIT: u128 = 1_000_000_000_000_000;
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (whole, fraction) = (self.0.unsigned_abs() / UNIT, self.0.unsigned_abs() % UNIT);
+        if fraction == 0 {
+            return f.pad(&format!("{sign}{whole}"));
+        }
+        f.pad(&format!("{sign}{whole}.{}", format!("{fraction:015}").trim_end_matches('0')))
+    }
+}
+
+impl Serialize for Notional {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Notional {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bad = || serde::de::Error::custom("not an amount");
+        let (negative, body) = text.strip_prefix('-').map_or((false, text.as_str()), |body| (true, body));
+        let (whole, fraction) = body.split_once('.').unwrap_or((body, ""));
+        if whole.is_empty() || fraction.len() > 15 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+        {
+            return Err(bad());
+        }
+        let digits: i128 = format!("{whole}{fraction:0<15}").parse().map_err(|_| bad())?;
+        Ok(Self(if negative { -digits } else { digits }))
+    }
 }
 
 impl From<Money> for Notional {
@@ -290,6 +377,17 @@ mod tests {
         for text in ["118.56", "0.1", "4.186663", "702.1001", "0.000000001"] {
             assert_eq!(Price::parse(text).unwrap().to_f64(), text.parse::<f64>().unwrap());
         }
+    }
+
+    #[test]
+    fn shares_of_an_amount_are_rounded_once() {
+        let cost = Price::parse("10").unwrap().times(Quantity::whole(-300).unwrap());
+        let part = cost.share(Quantity::whole(-100).unwrap(), Quantity::whole(-300).unwrap()).unwrap();
+        assert_eq!(part.to_string(), "-1000");
+        assert_eq!(cost.per_share(Quantity::whole(-300).unwrap()).unwrap().to_string(), "10");
+        assert_eq!(cost.abs().basis_points(12.5).unwrap().to_string(), "3.75");
+        let odd = Notional(-1_234_567_890_123_456_789);
+        assert_eq!(serde_json::from_str::<Notional>(&serde_json::to_string(&odd).unwrap()).unwrap(), odd);
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub enum StopLoss {
     Trailing(Trail),
 }
 
-/// Exits that start working when the entry has filled; one filling cancels the other.
+/// Exits, reduce-only, that start working as the entry fills; one filling cancels the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Bracket {
     /// Limit that takes the profit.
@@ -98,6 +98,24 @@ pub struct OrderRequest {
     pub bracket: Option<Bracket>,
     /// Orders of one step with the same number are alternatives: one filling cancels the others.
     pub one_cancels_other: Option<u32>,
+    /// It may bring a position towards flat, never beyond.
+    pub reduce_only: bool,
+}
+
+impl OrderRequest {
+    /// A plain order that works until cancelled.
+    #[must_use]
+    pub const fn new(instrument: InstrumentId, quantity: Quantity, kind: OrderKind) -> Self {
+        Self {
+            instrument,
+            quantity,
+            kind,
+            time_in_force: TimeInForce::GoodTillCancelled,
+            bracket: None,
+            one_cancels_other: None,
+            reduce_only: false,
+        }
+    }
 }
 
 /// A request to trade.
@@ -117,4 +135,6 @@ pub struct Order {
     pub bracket: Option<Bracket>,
     /// The group it shares with its alternatives.
     pub group: Option<OrderId>,
+    /// It may bring a position towards flat, never beyond; the venue fills at most what is held.
+    pub reduce_only: bool,
 }

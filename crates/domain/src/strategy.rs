@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Bar, Bracket, CorporateAction, Fill, InstrumentId, Money, Notional, OrderKind, OrderRequest, Overflow, Quantity,
-    Ratio, TimeInForce, Timestamp,
+    Ratio, Timestamp,
 };
 
 /// A prediction about an instrument; what it means is the strategy's to say.
@@ -80,27 +80,13 @@ impl Decisions {
     /// Wants an order that works until cancelled.
     #[inline]
     pub fn order(&mut self, instrument: InstrumentId, quantity: Quantity, kind: OrderKind) {
-        self.orders.push(OrderRequest {
-            instrument,
-            quantity,
-            kind,
-            time_in_force: TimeInForce::GoodTillCancelled,
-            bracket: None,
-            one_cancels_other: None,
-        });
+        self.orders.push(OrderRequest::new(instrument, quantity, kind));
     }
 
     /// Wants an entry with exits attached.
     #[inline]
     pub fn bracket(&mut self, instrument: InstrumentId, quantity: Quantity, kind: OrderKind, bracket: Bracket) {
-        self.orders.push(OrderRequest {
-            instrument,
-            quantity,
-            kind,
-            time_in_force: TimeInForce::GoodTillCancelled,
-            bracket: Some(bracket),
-            one_cancels_other: None,
-        });
+        self.orders.push(OrderRequest { bracket: Some(bracket), ..OrderRequest::new(instrument, quantity, kind) });
     }
 
     /// Wants every working order of an instrument cancelled, before anything else of this step.

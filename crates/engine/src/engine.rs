@@ -1,0 +1,445 @@
+//! The step: event in, commands and records out.
+
+use domain::{
+    ActionKind, Bar, Bracket, CorporateAction, Decisions, Fill, InstrumentId, Money, Order, OrderId, OrderKind,
+    OrderRequest, Overflow, Quantity, Session, StopLoss, Strategy, Target, View,
+};
+
+use crate::book::{Book, Trade};
+use crate::event::{Command, Event};
+use crate::record::{LedgerEntry, LedgerKind, Record};
+use crate::risk::{self, Exposure, Limits, Working};
+
+/// The engine cannot go on: the run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// A figure left the range of its type.
+    #[error("an amount became too large to represent; use fewer shares or less cash")]
+    Overflow,
+    /// An event names an instrument that the run does not trade.
+    #[error("an event names instrument {0}, which this run does not trade")]
+    UnknownInstrument(u32),
+    /// A fill of an order that never left.
+    #[error("a fill names order {0}, which is not working")]
+    UnknownOrder(u64),
+    /// An event came before the first session opened.
+    #[error("an event came before any session opened")]
+    NoSession,
+}
+
+impl From<Overflow> for EngineError {
+    fn from(_: Overflow) -> Self {
+        Self::Overflow
+    }
+}
+
+/// What a step produced; valid until the next one.
+#[derive(Debug, Default, Clone)]
+pub struct Step {
+    /// For the venue.
+    pub commands: Vec<Command>,
+    /// For the journal.
+    pub records: Vec<Record>,
+}
+
+#[derive(Debug, Clone)]
+struct OpenOrder {
+    order: Order,
+    remaining: Quantity,
+    for_target: bool,
+}
+
+/// The sole owner of trading state.
+#[derive(Debug)]
+pub struct Engine<S> {
+    strategy: S,
+    limits: Limits,
+    book: Book,
+    working: Vec<Working>,
+    /// Signed quantity on its way to each instrument's target.
+    to_target: Vec<Quantity>,
+    open: Vec<OpenOrder>,
+    decisions: Decisions,
+    step: Step,
+    session: Option<Session>,
+    steps: u64,
+    orders_this_step: u64,
+    orders_this_session: u32,
+    deposit: Money,
+}
+
+/// Bits of an order id below the step number: up to 65,536 orders of one step.
+const ORDERS_PER_STEP_BITS: u32 = 16;
+
+impl<S: Strategy> Engine<S> {
+    /// An engine with cash and nothing else.
+    #[must_use]
+    pub fn new(strategy: S, cash: Money, instruments: usize, limits: Limits) -> Self {
+        Self {
+            strategy,
+            limits,
+            book: Book::new(cash, instruments),
+            working: vec![Working::default(); instruments],
+            to_target: vec![Quantity::ZERO; instruments],
+            open: Vec::new(),
+            decisions: Decisions::default(),
+            step: Step::default(),
+            session: None,
+            steps: 0,
+            orders_this_step: 0,
+            orders_this_session: 0,
+            deposit: cash,
+        }
+    }
+
+    /// The account.
+    #[inline]
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The strategy.
+    #[must_use]
+    pub fn strategy(&self) -> &S {
+        &self.strategy
+    }
+
+    /// Trades that have not ended.
+    ///
+    /// # Errors
+    /// [`EngineError::Overflow`] when a figure does not fit.
+    pub fn open_trades(&self) -> Result<Vec<Trade>, EngineError> {
+        Ok(self.book.open_trades()?)
+    }
+
+    /// Takes one event.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the event cannot be meant for this engine, or a figure does not fit.
+    #[inline]
+    pub fn step(&mut self, event: &Event) -> Result<&Step, EngineError> {
+        self.step.commands.clear();
+        self.step.records.clear();
+        self.steps += 1;
+        self.orders_this_step = 0;
+        match event {
+            Event::Bar(bar) => self.on_bar(bar)?,
+            Event::SessionOpened(session) => self.on_open(session),
+            Event::SessionClosed => self.on_close()?,
+            Event::Filled(fill) => self.on_fill(fill)?,
+            Event::Action(action) => self.on_action(action)?,
+            Event::OrderEnded { order, .. } => self.on_order_ended(*order)?,
+            Event::Borrowed { instrument, amount } => self.on_borrowed(*instrument, *amount)?,
+        }
+        Ok(&self.step)
+    }
+
+    #[inline]
+    fn on_open(&mut self, session: &Session) {
+        if self.session.is_none() {
+            let (session, amount) = (session.date, self.deposit);
+            self.step.records.push(Record::Ledger(LedgerEntry {
+                session,
+                kind: LedgerKind::Deposit,
+                instrument: None,
+                amount,
+            }));
+        }
+        self.session = Some(*session);
+        self.orders_this_session = 0;
+    }
+
+    #[inline]
+    fn on_bar(&mut self, bar: &Bar) -> Result<(), EngineError> {
+        let Some(session) = &self.session else { return Err(EngineError::NoSession) };
+        self.known(bar.instrument)?;
+        self.book.mark(bar.instrument, bar.close)?;
+        let view = View {
+            at: session.close,
+            cash: self.book.cash(),
+            net_value: self.book.net(),
+            positions: self.book.positions(),
+            working: &self.to_target,
+        };
+        self.strategy.on_bar(bar, &view, &mut self.decisions);
+        if !self.decisions.is_empty() {
+            self.decide()?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn on_close(&mut self) -> Result<(), EngineError> {
+        let Some(session) = &self.session else { return Err(EngineError::NoSession) };
+        let (cash, net, gross) = (self.book.cash(), self.book.net(), self.book.gross());
+        self.step.records.push(Record::Equity { session: session.date, cash, net, gross });
+        if gross.signum() > 0 {
+            self.call_margin()?;
+        }
+        Ok(())
+    }
+
+    fn on_fill(&mut self, fill: &Fill) -> Result<(), EngineError> {
+        let Some(session) = self.session else { return Err(EngineError::NoSession) };
+        self.known(fill.instrument)?;
+        let at = self.open.iter().position(|open| open.order.id == fill.order);
+        let at = at.ok_or(EngineError::UnknownOrder(fill.order.0))?;
+        let entry = self.open[at].order;
+        self.release(at, fill.quantity)?;
+        let (moved, fee, ended) = self.book.fill(fill, &session)?;
+        self.step.records.push(Record::Ledger(moved));
+        self.step.records.extend(fee.map(Record::Ledger));
+        self.step.records.extend(ended.map(Record::TradeClosed));
+        self.cancel_what_no_longer_reduces(fill.instrument)?;
+        if let Some(bracket) = entry.bracket {
+            self.place_exits(fill, bracket)?;
+        }
+        self.strategy.on_fill(fill);
+        Ok(())
+    }
+
+    /// Sends the exits for what an entry has just filled.
+    fn place_exits(&mut self, fill: &Fill, bracket: Bracket) -> Result<(), EngineError> {
+        let position = self.book.position(fill.instrument);
+        if position.signum() != fill.quantity.signum() {
+            return Ok(());
+        }
+        let held = position.abs().min(fill.quantity.abs());
+        let quantity = if position.signum() > 0 { held.neg() } else { held };
+        let stop = bracket.stop_loss.map(|stop| match stop {
+            StopLoss::At(stop) => OrderKind::Stop { stop },
+            StopLoss::Trailing(trail) => OrderKind::TrailingStop { trail },
+        });
+        let profit = bracket.take_profit.map(|limit| OrderKind::Limit { limit });
+        let group = self.next_id();
+        for kind in stop.into_iter().chain(profit) {
+            let request = OrderRequest { reduce_only: true, ..OrderRequest::new(fill.instrument, quantity, kind) };
+            let id = self.next_id();
+            self.submit(id, &request, Some(group), false)?;
+        }
+        Ok(())
+    }
+
+    fn cancel_what_no_longer_reduces(&mut self, instrument: InstrumentId) -> Result<(), EngineError> {
+        let side = self.book.position(instrument).signum();
+        let stale = |open: &OpenOrder| {
+            open.order.reduce_only && open.order.instrument == instrument && open.order.quantity.signum() * side >= 0
+        };
+        while let Some(at) = self.open.iter().position(stale) {
+            self.cancel(at)?;
+        }
+        Ok(())
+    }
+
+    fn on_order_ended(&mut self, id: OrderId) -> Result<(), EngineError> {
+        if let Some(at) = self.open.iter().position(|open| open.order.id == id) {
+            let remaining = self.open[at].remaining;
+            self.release(at, remaining)?;
+        }
+        Ok(())
+    }
+
+    fn on_action(&mut self, action: &CorporateAction) -> Result<(), EngineError> {
+        let Some(session) = self.session else { return Err(EngineError::NoSession) };
+        self.known(action.instrument)?;
+        match action.kind {
+            ActionKind::Split { ratio } => {
+                self.book.split(action.instrument, ratio)?;
+                for open in self.open.iter_mut().filter(|open| open.order.instrument == action.instrument) {
+                    open.remaining = ratio.quantity(open.remaining)?;
+                }
+                let at = action.instrument.index();
+                let working = &mut self.working[at];
+                working.buys = ratio.quantity(working.buys)?;
+                working.sells = ratio.quantity(working.sells)?;
+                working.certain = ratio.quantity(working.certain)?;
+                self.to_target[at] = ratio.quantity(self.to_target[at])?;
+                self.strategy.on_split(action.instrument, ratio);
+            }
+            ActionKind::Dividend { amount } => {
+                let paid = self.book.dividend(action.instrument, amount, session.date)?;
+                self.step.records.extend(paid.map(Record::Ledger));
+                self.strategy.on_action(action);
+            }
+            ActionKind::Delisting { price } => {
+                if let Some((paid, ended)) = self.book.delist(action.instrument, price, &session)? {
+                    self.step.records.push(Record::Ledger(paid));
+                    self.step.records.push(Record::TradeClosed(ended));
+                }
+                self.strategy.on_action(action);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_borrowed(&mut self, instrument: InstrumentId, amount: Money) -> Result<(), EngineError> {
+        let Some(session) = self.session else { return Err(EngineError::NoSession) };
+        self.known(instrument)?;
+        let paid = self.book.borrow(instrument, amount, session.date)?;
+        self.step.records.push(Record::Ledger(paid));
+        Ok(())
+    }
+
+    /// Turns wishes into orders, in the order: cancels, explicit orders, targets.
+    #[cold]
+    fn decide(&mut self) -> Result<(), EngineError> {
+        let mut decisions = std::mem::take(&mut self.decisions);
+        self.step.records.extend(decisions.signals.iter().copied().map(Record::Signal));
+        for instrument in &decisions.cancels {
+            self.cancel_working(*instrument)?;
+        }
+        let mut groups: Vec<(u32, OrderId)> = Vec::new();
+        for request in &decisions.orders {
+            let id = self.next_id();
+            let group =
+                request.one_cancels_other.map(|number| match groups.iter().find(|(known, _)| *known == number) {
+                    Some((_, first)) => *first,
+                    None => {
+                        groups.push((number, id));
+                        id
+                    }
+                });
+            self.submit(id, request, group, false)?;
+        }
+        for target in &decisions.targets {
+            self.step.records.push(Record::Target(*target));
+            self.pursue(target)?;
+        }
+        decisions.clear();
+        self.decisions = decisions;
+        Ok(())
+    }
+
+    /// Orders what is missing between the position, with what is on its way, and the target.
+    fn pursue(&mut self, target: &Target) -> Result<(), EngineError> {
+        let position = self.book.position(target.instrument);
+        let on_its_way = self.to_target.get(target.instrument.index()).copied().unwrap_or_default();
+        let missing = target.quantity.sub(position)?.sub(on_its_way)?;
+        if missing.is_zero() {
+            return Ok(());
+        }
+        let request = market(target.instrument, missing);
+        let id = self.next_id();
+        self.submit(id, &request, None, true)
+    }
+
+    fn submit(
+        &mut self,
+        id: OrderId,
+        request: &OrderRequest,
+        group: Option<OrderId>,
+        for_target: bool,
+    ) -> Result<(), EngineError> {
+        let OrderRequest { instrument, quantity, kind, time_in_force, bracket, reduce_only, .. } = *request;
+        let order = Order { id, instrument, quantity, kind, time_in_force, bracket, group, reduce_only };
+        let exposure =
+            Exposure { book: &self.book, working: &self.working, orders_this_session: self.orders_this_session };
+        match risk::check(order, &self.limits, &exposure) {
+            Ok(approved) => {
+                self.orders_this_session += 1;
+                self.reserve(&order, quantity)?;
+                if for_target {
+                    self.to_target[instrument.index()] = self.to_target[instrument.index()].add(quantity)?;
+                }
+                self.open.push(OpenOrder { order, remaining: quantity, for_target });
+                self.step.records.push(Record::Ordered(order));
+                self.step.commands.push(Command::Submit(approved));
+            }
+            Err(refused) => self.step.records.push(Record::Refused(refused)),
+        }
+        Ok(())
+    }
+
+    fn cancel_working(&mut self, instrument: InstrumentId) -> Result<(), EngineError> {
+        while let Some(at) = self.open.iter().position(|open| open.order.instrument == instrument) {
+            self.cancel(at)?;
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, at: usize) -> Result<(), EngineError> {
+        self.step.commands.push(Command::Cancel(self.open[at].order.id));
+        let remaining = self.open[at].remaining;
+        Ok(self.release(at, remaining)?)
+    }
+
+    /// Closes everything when equity no longer carries the positions.
+    fn call_margin(&mut self) -> Result<(), EngineError> {
+        let equity = self.book.equity()?;
+        let required = risk::maintenance(self.book.gross(), &self.limits.margin)?;
+        if equity >= required {
+            return Ok(());
+        }
+        self.step.records.push(Record::MarginCall { equity, required });
+        for at in 0..self.working.len() {
+            let instrument = InstrumentId(at as u32);
+            let position = self.book.position(instrument);
+            if position.is_zero() {
+                continue;
+            }
+            self.cancel_working(instrument)?;
+            let id = self.next_id();
+            self.submit(id, &market(instrument, position.neg()), None, true)?;
+        }
+        Ok(())
+    }
+
+    fn next_id(&mut self) -> OrderId {
+        let id = self.steps << ORDERS_PER_STEP_BITS | self.orders_this_step;
+        self.orders_this_step += 1;
+        OrderId(id)
+    }
+
+    /// Counts an order among what is working; one that can only reduce adds no risk.
+    fn reserve(&mut self, order: &Order, quantity: Quantity) -> Result<(), Overflow> {
+        if order.reduce_only {
+            return Ok(());
+        }
+        let working = &mut self.working[order.instrument.index()];
+        if quantity.signum() > 0 {
+            working.buys = working.buys.add(quantity)?;
+        } else {
+            working.sells = working.sells.add(quantity.abs())?;
+        }
+        if risk::is_certain(&order.kind) {
+            working.certain = working.certain.add(quantity)?;
+        }
+        Ok(())
+    }
+
+    /// Takes `quantity` off what an order has working; forgets the order when nothing is left.
+    fn release(&mut self, at: usize, quantity: Quantity) -> Result<(), Overflow> {
+        let open = &mut self.open[at];
+        open.remaining = open.remaining.sub(quantity)?;
+        let (order, for_target, done) = (open.order, open.for_target, open.remaining.is_zero());
+        let instrument = order.instrument.index();
+        if !order.reduce_only {
+            let working = &mut self.working[instrument];
+            if quantity.signum() > 0 {
+                working.buys = working.buys.sub(quantity)?;
+            } else {
+                working.sells = working.sells.sub(quantity.abs())?;
+            }
+            if risk::is_certain(&order.kind) {
+                working.certain = working.certain.sub(quantity)?;
+            }
+        }
+        if for_target {
+            self.to_target[instrument] = self.to_target[instrument].sub(quantity)?;
+        }
+        if done {
+            self.open.swap_remove(at);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn known(&self, instrument: InstrumentId) -> Result<(), EngineError> {
+        if instrument.index() < self.working.len() { Ok(()) } else { Err(EngineError::UnknownInstrument(instrument.0)) }
+    }
+}
+
+fn market(instrument: InstrumentId, quantity: Quantity) -> OrderRequest {
+    OrderRequest::new(instrument, quantity, OrderKind::Market)
+}

@@ -1,0 +1,341 @@
+//! Pre-trade limits. [`check`] is the only maker of [`Approved`], and nothing leaves without one.
+//!
+//! Every limit is judged at the worst the account's working orders could do, so that no sequence of fills takes a
+//! position past it. An order that can only shrink a position always passes: risk must never trap anyone.
+
+use domain::{InstrumentId, Money, Notional, Order, OrderKind, Overflow, Price, Quantity};
+use serde::{Deserialize, Serialize};
+
+use crate::book::Book;
+
+/// An order that passed every limit. Only [`check`] can make one; it is never deserialised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Approved(Order);
+
+impl Approved {
+    /// The order.
+    #[must_use]
+    pub fn order(&self) -> &Order {
+        &self.0
+    }
+}
+
+/// Limits on single orders and on positions; `None` does not limit.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Largest distance of an order's price from the last price, in hundredths of a percent.
+    pub price_collar_bps: Option<f64>,
+    /// Largest number of shares in one order.
+    pub order_quantity_max: Option<Quantity>,
+    /// Largest value of one order.
+    pub order_notional_max: Option<Money>,
+    /// Largest position in one instrument, long or short, in shares.
+    pub position_quantity_max: Option<Quantity>,
+    /// Largest value of a position in one instrument.
+    pub position_notional_max: Option<Money>,
+    /// Largest sum of the values of all positions.
+    pub gross_notional_max: Option<Money>,
+    /// Largest number of orders in one session.
+    pub orders_per_session_max: Option<u32>,
+    /// What positions require of equity.
+    pub margin: Margin,
+}
+
+/// Share of a position's value that must be covered by equity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Margin {
+    /// To open a long position: 1 is a cash account, 0.5 is Regulation T.
+    pub initial_long: f64,
+    /// To open a short position, beyond the proceeds.
+    pub initial_short: f64,
+    /// To keep any position; below it everything is closed.
+    pub maintenance: f64,
+}
+
+impl Default for Margin {
+    fn default() -> Self {
+        Self { initial_long: 1.0, initial_short: 0.5, maintenance: 0.25 }
+    }
+}
+
+/// An order that a limit stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The order.
+    pub order: Order,
+    /// The limit, with its numbers.
+    pub reason: Refusal,
+}
+
+/// Why an order was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// It asks for nothing.
+    NothingToTrade,
+    /// It may only reduce, and there is no position on the other side.
+    NothingToReduce,
+    /// The run does not trade this instrument.
+    UnknownInstrument,
+    /// A price it names is zero or negative.
+    PriceNotPositive,
+    /// No price is known yet, so its value cannot be judged.
+    NoPriceYet,
+    /// Its price is too far from the last one.
+    PriceOutsideCollar {
+        /// Of the order.
+        price: Price,
+        /// Last price.
+        reference: Price,
+        /// Allowed distance.
+        max_bps: f64,
+    },
+    /// Too many shares.
+    QuantityTooLarge {
+        /// Of the order.
+        quantity: Quantity,
+        /// Limit.
+        max: Quantity,
+    },
+    /// Too much value.
+    NotionalTooLarge {
+        /// Of the order.
+        notional: Money,
+        /// Limit.
+        max: Money,
+    },
+    /// The position could become too large.
+    PositionTooLarge {
+        /// Largest position that could result.
+        quantity: Quantity,
+        /// Limit.
+        max: Quantity,
+    },
+    /// The position could become too valuable.
+    PositionNotionalTooLarge {
+        /// Largest value that could result.
+        notional: Money,
+        /// Limit.
+        max: Money,
+    },
+    /// All positions together could become too valuable.
+    GrossNotionalTooLarge {
+        /// Largest sum that could result.
+        notional: Money,
+        /// Limit.
+        max: Money,
+    },
+    /// Equity does not cover the position.
+    NotEnoughBuyingPower {
+        /// Margin that all positions would require.
+        required: Money,
+        /// Cash plus positions.
+        equity: Money,
+    },
+    /// Too many orders in this session.
+    TooManyOrders {
+        /// Limit.
+        max: u32,
+    },
+    /// A figure is too large to compute.
+    OutOfRange,
+}
+
+/// What is working in one instrument, beside its position.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Working {
+    /// Unfilled quantity of buy orders.
+    pub buys: Quantity,
+    /// Unfilled quantity of sell orders, as a positive number.
+    pub sells: Quantity,
+    /// Signed unfilled quantity of orders that fill at the next price whatever it is.
+    pub certain: Quantity,
+}
+
+/// State that the limits are judged against.
+#[derive(Debug, Clone, Copy)]
+pub struct Exposure<'a> {
+    /// The account.
+    pub book: &'a Book,
+    /// What is working, per instrument.
+    pub working: &'a [Working],
+    /// Orders that left in this session so far.
+    pub orders_this_session: u32,
+}
+
+/// Whether an order fills at the next price, whatever that is.
+pub(crate) fn is_certain(kind: &OrderKind) -> bool {
+    matches!(kind, OrderKind::Market | OrderKind::MarketOnOpen | OrderKind::MarketOnClose)
+}
+
+/// Judges an order against every limit.
+///
+/// # Errors
+/// [`Refusal`] with the numbers of the first limit that it breaks.
+#[expect(clippy::result_large_err, reason = "a refusal carries its order, and is rare")]
+pub fn check(order: Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Approved, Refused> {
+    match judge(&order, limits, exposure) {
+        Ok(None) => Ok(Approved(order)),
+        Ok(Some(reason)) => Err(Refused { order, reason }),
+        Err(Overflow) => Err(Refused { order, reason: Refusal::OutOfRange }),
+    }
+}
+
+fn judge(order: &Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Option<Refusal>, Overflow> {
+    let Some(working) = exposure.working.get(order.instrument.index()) else {
+        return Ok(Some(Refusal::UnknownInstrument));
+    };
+    if order.quantity.is_zero() {
+        return Ok(Some(Refusal::NothingToTrade));
+    }
+    if prices(order).any(|price| price.signum() <= 0) {
+        return Ok(Some(Refusal::PriceNotPositive));
+    }
+    let position = exposure.book.position(order.instrument);
+    let towards_flat = order.quantity.signum() * position.signum() < 0;
+    if order.reduce_only && !towards_flat {
+        return Ok(Some(Refusal::NothingToReduce));
+    }
+    if order.reduce_only || only_shrinks(order.quantity, position, working) {
+        return Ok(None);
+    }
+    let Some(reference) = exposure.book.mark_of(order.instrument) else {
+        return Ok(Some(Refusal::NoPriceYet));
+    };
+    if let Some(max) = limits.orders_per_session_max
+        && exposure.orders_this_session >= max
+    {
+        return Ok(Some(Refusal::TooManyOrders { max }));
+    }
+    if let Some(max_bps) = limits.price_collar_bps {
+        let far = |price: &Price| (price.to_f64() / reference.to_f64() - 1.0).abs() * 10_000.0 > max_bps;
+        if let Some(price) = entry_prices(order).find(far) {
+            return Ok(Some(Refusal::PriceOutsideCollar { price, reference, max_bps }));
+        }
+    }
+    let quantity = order.quantity.abs();
+    if let Some(max) = limits.order_quantity_max
+        && quantity > max
+    {
+        return Ok(Some(Refusal::QuantityTooLarge { quantity, max }));
+    }
+    // An order may trade at its own price or at the market's; the dearer one is judged.
+    let dearest = entry_prices(order).fold(reference, Price::max);
+    let notional = dearest.times(quantity).to_money()?;
+    if let Some(max) = limits.order_notional_max
+        && notional > max
+    {
+        return Ok(Some(Refusal::NotionalTooLarge { notional, max }));
+    }
+    let worst = worst_position(order.quantity, position, working)?;
+    if let Some(max) = limits.position_quantity_max
+        && worst > max
+    {
+        return Ok(Some(Refusal::PositionTooLarge { quantity: worst, max }));
+    }
+    let value = dearest.times(worst);
+    if let Some(max) = limits.position_notional_max
+        && value.to_money()? > max
+    {
+        return Ok(Some(Refusal::PositionNotionalTooLarge { notional: value.to_money()?, max }));
+    }
+    if let Some(max) = limits.gross_notional_max {
+        let mut gross = value;
+        for at in (0..exposure.working.len()).filter(|&at| at != order.instrument.index()) {
+            let other = InstrumentId(at as u32);
+            let worst = worst_position(Quantity::ZERO, exposure.book.position(other), &exposure.working[at])?;
+            gross = gross.plus(exposure.book.mark_of(other).unwrap_or_default().times(worst));
+        }
+        let notional = gross.to_money()?;
+        if notional > max {
+            return Ok(Some(Refusal::GrossNotionalTooLarge { notional, max }));
+        }
+    }
+    let required = initial_margin(order, dearest, &limits.margin, exposure)?;
+    let equity = exposure.book.equity()?;
+    if required > equity {
+        return Ok(Some(Refusal::NotEnoughBuyingPower { required, equity }));
+    }
+    Ok(None)
+}
+
+/// Whether the order, on top of everything that works in its direction, can take the position no further than flat.
+fn only_shrinks(quantity: Quantity, position: Quantity, working: &Working) -> bool {
+    if quantity.signum() * position.signum() >= 0 {
+        return false;
+    }
+    let same_direction = if quantity.signum() > 0 { working.buys } else { working.sells };
+    same_direction.add(quantity.abs()).is_ok_and(|all| all <= position.abs())
+}
+
+/// Largest magnitude the position can reach if any part of what works, and of this order, fills.
+fn worst_position(quantity: Quantity, position: Quantity, working: &Working) -> Result<Quantity, Overflow> {
+    let zero = Quantity::ZERO;
+    let long = position.add(working.buys)?.add(quantity.max(zero))?;
+    let short = position.sub(working.sells)?.add(quantity.min(zero))?;
+    Ok(long.max(short.neg()).max(zero))
+}
+
+/// Margin of all positions once everything that will fill has filled and the rest did its worst.
+fn initial_margin(order: &Order, price: Price, margin: &Margin, exposure: &Exposure<'_>) -> Result<Money, Overflow> {
+    let mut required = Money::ZERO;
+    for (at, working) in exposure.working.iter().enumerate() {
+        let instrument = InstrumentId(at as u32);
+        let this = at == order.instrument.index();
+        let extra = if this { order.quantity } else { Quantity::ZERO };
+        let position = exposure.book.position(instrument);
+        if position.is_zero() && extra.is_zero() && *working == Working::default() {
+            continue;
+        }
+        let price = if this { price } else { exposure.book.mark_of(instrument).unwrap_or_default() };
+        let settled = position.add(working.certain)?;
+        let certain = is_certain(&order.kind);
+        let base = if this && certain { settled.add(extra)? } else { settled };
+        let conditional = if this && !certain { extra } else { Quantity::ZERO };
+        let zero = Quantity::ZERO;
+        let long = base.add(working.buys.sub(working.certain.max(zero))?)?.add(conditional.max(zero))?.max(zero);
+        let short =
+            base.sub(working.sells.sub(working.certain.min(zero).neg())?)?.add(conditional.min(zero))?.neg().max(zero);
+        let of = |quantity: Quantity, rate: f64| price.times(quantity).basis_points(rate * 10_000.0);
+        required = required.add(of(long, margin.initial_long)?.max(of(short, margin.initial_short)?))?;
+    }
+    Ok(required)
+}
+
+/// What the positions require to be kept.
+pub(crate) fn maintenance(gross: Notional, margin: &Margin) -> Result<Money, Overflow> {
+    gross.basis_points(margin.maintenance * 10_000.0)
+}
+
+fn entry_prices(order: &Order) -> impl Iterator<Item = Price> {
+    let (first, second) = match order.kind {
+        OrderKind::Market | OrderKind::MarketOnOpen | OrderKind::MarketOnClose | OrderKind::TrailingStop { .. } => {
+            (None, None)
+        }
+        OrderKind::Limit { limit } => (Some(limit), None),
+        OrderKind::Stop { stop } => (Some(stop), None),
+        OrderKind::StopLimit { stop, limit } => (Some(stop), Some(limit)),
+    };
+    first.into_iter().chain(second)
+}
+
+fn prices(order: &Order) -> impl Iterator<Item = Price> {
+    let trail = match order.kind {
+        OrderKind::TrailingStop { trail } => Some(trail_amount(trail)),
+        _ => None,
+    };
+    let exits = order.bracket.unwrap_or_default();
+    let stop = exits.stop_loss.map(|stop| match stop {
+        domain::StopLoss::At(price) => price,
+        domain::StopLoss::Trailing(trail) => trail_amount(trail),
+    });
+    entry_prices(order).chain(trail).chain(exits.take_profit).chain(stop)
+}
+
+fn trail_amount(trail: domain::Trail) -> Price {
+    match trail {
+        domain::Trail::Amount(price) => price,
+        domain::Trail::BasisPoints(points) => Price::from_units(i64::from(points)),
+    }
+}
