@@ -95,13 +95,16 @@ def trades(run):
             node = node[key]
         return int(node)
 
+    pnls = [round(pnl, 6) + 0.0 for pnl in run.pnls]
+    assert len(pnls) == count("total", "closed")
     return {
         "closed": count("total", "closed"),
         "open": count("total", "open"),
-        # backtrader counts a trade that ends at exactly zero as won.
-        "won": count("won", "total"),
-        "lost": count("lost", "total"),
-        "pnl": run.pnls,
+        # backtrader's rule, by which a trade that ends at zero is won, on cents without the
+        # dust of adding floats: its own count loses some trades of zero to -1e-14.
+        "won": sum(pnl >= 0 for pnl in pnls),
+        "lost": sum(pnl < 0 for pnl in pnls),
+        "pnl": pnls,
     }
 
 
@@ -135,7 +138,8 @@ def metrics(run, closes):
 
 
 def fills(run, symbol):
-    return [[day, symbol, size, price, fee] for day, size, price, fee in run.fills]
+    """Fills without the dust of averaging the two parts of a reversal, which trade at one price."""
+    return [[day, symbol, size, round(price, 9), round(fee, 9)] for day, size, price, fee in run.fills]
 
 
 def golden(symbol: str) -> dict:
@@ -158,7 +162,7 @@ def golden(symbol: str) -> dict:
             for costs in ("bps10", "per_share_half_cent"):
                 run = reference.run(name, raw, costs)
                 result["with_costs"].setdefault(costs, {})[name] = {
-                    "fees": [fee for _, _, _, fee in run.fills],
+                    "fees": [round(fee, 9) for _, _, _, fee in run.fills],
                     "fills": len(run.fills),
                     "refused": run.refused,
                     "final_equity": run.equity[-1],
