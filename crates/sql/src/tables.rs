@@ -1,0 +1,189 @@
+//! The lake's folders as tables: what columns each has, and how it is registered.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use crate::error::SqlError;
+use crate::location::unreadable;
+
+/// The store's address inside a session; plans and messages show it instead of the lake's place.
+pub(crate) const LAKE_URL: &str = "lake://lake/";
+
+/// Tables that exist even when their folder does not yet, because the views read them.
+pub(crate) const CORE: [&str; 3] = ["bars_daily", "corporate_actions", "quarantine"];
+
+/// What the system writes beside them; registered when there is something to read.
+pub(crate) const RECORDS: [&str; 5] = ["signals", "orders", "fills", "equity", "runs"];
+
+/// The columns of a core table, as the importer writes them.
+fn schema(table: &str) -> Option<SchemaRef> {
+    let price = || DataType::Decimal128(18, 9);
+    let text = || DataType::Utf8;
+    let known_at = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let columns: Vec<(&str, DataType)> = match table {
+        "bars_daily" => vec![
+            ("dt", DataType::Date32),
+            ("sym", text()),
+            ("open", price()),
+            ("high", price()),
+            ("low", price()),
+            ("close", price()),
+            ("vol", DataType::Int64),
+            ("mic", text()),
+            ("currency", text()),
+            ("known_at", known_at()),
+            ("source", text()),
+            ("flags", text()),
+        ],
+        "corporate_actions" => vec![
+            ("ex_date", DataType::Date32),
+            ("sym", text()),
+            ("kind", text()),
+            ("value", price()),
+            ("currency", text()),
+            ("known_at", known_at()),
+            ("source", text()),
+        ],
+        "quarantine" => vec![
+            ("file", text()),
+            ("line", DataType::Int64),
+            ("rule", text()),
+            ("value", text()),
+            ("row", text()),
+            ("source", text()),
+            ("known_at", known_at()),
+        ],
+        _ => return None,
+    };
+    Some(Arc::new(Schema::new(
+        columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect::<Vec<_>>(),
+    )))
+}
+
+/// The Parquet files of a table.
+pub(crate) async fn files(store: &dyn ObjectStore, location: &str, table: &str) -> Result<Vec<ObjectMeta>, SqlError> {
+    let prefix = Path::from(table);
+    let mut files: Vec<ObjectMeta> = store
+        .list(Some(&prefix))
+        .try_filter(|object| {
+            let parquet = object.location.as_ref().ends_with(".parquet");
+            std::future::ready(parquet)
+        })
+        .try_collect()
+        .await
+        .map_err(|error| unreadable(location, &error))?;
+    files.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(files)
+}
+
+/// Registers every table of the lake and returns whether there was any file at all.
+pub(crate) async fn register(
+    context: &SessionContext,
+    store: &dyn ObjectStore,
+    location: &str,
+) -> Result<bool, SqlError> {
+    let mut any = false;
+    for table in CORE.into_iter().chain(RECORDS) {
+        let files = files(store, location, table).await?;
+        any |= !files.is_empty();
+        // The engine passes over empty files; for us they are data that went missing.
+        if let Some(file) = files.iter().find(|file| file.size < 12) {
+            return Err(SqlError::CorruptFile {
+                file: format!("{}/{}", location.trim_end_matches('/'), file.location),
+                reason: format!("it has only {} bytes", file.size),
+            });
+        }
+        let provider = match (schema(table), files.is_empty()) {
+            (Some(schema), true) => empty(table, &schema)?,
+            (schema, false) => match listing(context, table, schema).await {
+                Ok(provider) => provider,
+                Err(error) => return Err(explain(store, location, &error).await),
+            },
+            (None, true) => continue,
+        };
+        context.register_table(table, provider).map_err(|error| SqlError::from_engine(&error))?;
+    }
+    Ok(any)
+}
+
+fn empty(table: &str, schema: &SchemaRef) -> Result<Arc<dyn TableProvider>, SqlError> {
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    if table == "bars_daily" {
+        fields.push(Arc::new(Field::new("year", DataType::Int32, true)));
+    }
+    let provider = MemTable::try_new(Arc::new(Schema::new(fields)), vec![vec![]])
+        .map_err(|error| SqlError::from_engine(&error))?;
+    Ok(Arc::new(provider))
+}
+
+async fn listing(
+    context: &SessionContext,
+    table: &str,
+    schema: Option<SchemaRef>,
+) -> datafusion::error::Result<Arc<dyn TableProvider>> {
+    let partitions = match table {
+        "bars_daily" => vec![("year".to_owned(), DataType::Int32)],
+        _ => vec![],
+    };
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+        .with_file_extension(".parquet")
+        .with_table_partition_cols(partitions);
+    let url = ListingTableUrl::parse(format!("{LAKE_URL}{table}/"))?;
+    let schema = match schema {
+        Some(schema) => schema,
+        None => options.infer_schema(&context.state(), &url).await?,
+    };
+    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// Finds the file behind an engine's error about unreadable data, by reading the lake's files.
+///
+/// Only a failed query comes here, so the price of a second read is paid when it helps.
+pub(crate) async fn explain(
+    store: &dyn ObjectStore,
+    location: &str,
+    error: &datafusion::error::DataFusionError,
+) -> SqlError {
+    let text = error.to_string();
+    let about_files =
+        ["arquet", "bject store", "bject Store", "IO error", "Arrow: ", "ipc"].iter().any(|word| text.contains(word));
+    if about_files {
+        for table in CORE.into_iter().chain(RECORDS) {
+            let Ok(files) = files(store, location, table).await else {
+                continue;
+            };
+            for file in files {
+                if let Err(reason) = read_whole(store, &file.location).await {
+                    return SqlError::CorruptFile {
+                        file: format!("{}/{}", location.trim_end_matches('/'), file.location),
+                        reason,
+                    };
+                }
+            }
+        }
+    }
+    SqlError::from_engine(error)
+}
+
+async fn read_whole(store: &dyn ObjectStore, path: &Path) -> Result<(), String> {
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let line = |error: &dyn std::fmt::Display| crate::error::one_line(&error.to_string());
+    let bytes = async { store.get(path).await?.bytes().await }.await.map_err(|error| line(&error))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+        .and_then(|builder| builder.build())
+        .map_err(|error| line(&error))?;
+    for batch in reader {
+        batch.map_err(|error| line(&error))?;
+    }
+    Ok(())
+}
