@@ -11,7 +11,7 @@ SELECT
 FROM (
   SELECT
     dt, sym, open, high, low, close, vol,
-    row_number() OVER (PARTITION BY sym, dt ORDER BY known_at DESC, source DESC) AS version
+    row_number() OVER (PARTITION BY sym, dt ORDER BY known_at DESC NULLS LAST, source DESC NULLS LAST) AS version
   FROM bars_daily
 ) AS versions
 WHERE version = 1

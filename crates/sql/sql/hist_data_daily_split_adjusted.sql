@@ -6,13 +6,13 @@
 WITH bars AS (
   SELECT
     dt, sym, open, high, low, close, vol,
-    row_number() OVER (PARTITION BY sym, dt ORDER BY known_at DESC, source DESC) AS version
+    row_number() OVER (PARTITION BY sym, dt ORDER BY known_at DESC NULLS LAST, source DESC NULLS LAST) AS version
   FROM bars_daily
 ),
 actions AS (
   SELECT
     ex_date, sym, kind, value,
-    rank() OVER (PARTITION BY sym, ex_date, kind ORDER BY known_at DESC) AS version
+    rank() OVER (PARTITION BY sym, ex_date, kind ORDER BY known_at DESC NULLS LAST) AS version
   FROM corporate_actions
 ),
 timeline AS (

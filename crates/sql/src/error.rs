@@ -4,7 +4,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 /// A refused or failed query, or a lake that cannot be opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SqlError {
     /// The location is no folder and no `s3://bucket/prefix`.
     #[error("`{location}` is not a lake: give a folder or s3://bucket/prefix ({reason})")]
@@ -94,6 +94,11 @@ pub enum SqlError {
         /// The name as written.
         name: String,
     },
+    /// The query holds more at a time than it may.
+    #[error(
+        "the query needs more memory than it may use: raise --memory-mib, or read fewer columns, symbols or days at a time"
+    )]
+    Memory,
     /// Any other complaint of the SQL engine, on one line.
     #[error("{0}")]
     Query(String),
@@ -103,6 +108,9 @@ impl SqlError {
     /// The engine's error as one sentence.
     pub fn from_engine(error: &DataFusionError) -> Self {
         for cause in error.iter().flat_map(chain) {
+            if let DataFusionError::ResourcesExhausted(_) = cause {
+                return Self::Memory;
+            }
             if let DataFusionError::SchemaError(schema, _) = cause {
                 match schema.as_ref() {
                     SchemaError::FieldNotFound { field, valid_fields } => {

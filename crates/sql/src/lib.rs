@@ -33,6 +33,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
@@ -51,11 +52,13 @@ pub struct Options {
     /// Threads of one query. With more than one, rows without ORDER BY may come in any order and
     /// sums of floating-point numbers may differ in their last digit.
     pub threads: usize,
+    /// Memory of one query in MiB. Sorts beyond it go to temporary files; what cannot is an error.
+    pub memory_mib: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 1 }
+        Self { threads: 1, memory_mib: 4096 }
     }
 }
 
@@ -64,6 +67,8 @@ pub struct Session {
     location: String,
     store: Arc<dyn ObjectStore>,
     context: SessionContext,
+    /// Record tables that cannot be read; an error only for the queries that name them.
+    broken: Vec<(&'static str, SqlError)>,
 }
 
 impl std::fmt::Debug for Session {
@@ -76,19 +81,20 @@ impl Session {
     /// Opens a lake: a folder or `s3://bucket/prefix`.
     pub async fn open(location: &str, options: Options) -> Result<Self, SqlError> {
         let store = location::store(location)?;
-        let context = context(options);
+        let context = context(options)?;
         let url = object_store_url()?;
         context.runtime_env().register_object_store(url.as_ref(), Arc::clone(&store));
-        if !tables::register(&context, store.as_ref(), location).await? {
+        let tables = tables::register(&context, store.as_ref(), location).await?;
+        if !tables.any {
             return Err(SqlError::Empty { location: location.to_owned() });
         }
         views::register(&context).await.map_err(|error| SqlError::from_engine(&error))?;
-        Ok(Self { location: location.to_owned(), store, context })
+        Ok(Self { location: location.to_owned(), store, context, broken: tables.broken })
     }
 
     /// Plans and starts one read-only statement.
     pub async fn query(&self, sql: &str) -> Result<Rows<'_>, SqlError> {
-        let statement = statement::parse(&self.context, sql)?;
+        let statement = statement::parse(&self.context, sql).map_err(|error| self.broken_table(error))?;
         let plan = match self.context.state().statement_to_plan(statement).await {
             Ok(plan) => plan,
             Err(error) => return Err(self.explain(&error).await),
@@ -120,6 +126,15 @@ impl Session {
             }
             other => other,
         }
+    }
+
+    /// A table that is absent because it cannot be read is not unknown.
+    fn broken_table(&self, error: SqlError) -> SqlError {
+        let SqlError::UnknownTable { name, .. } = &error else {
+            return error;
+        };
+        let table = name.rsplit('.').next().unwrap_or_default();
+        self.broken.iter().find(|(broken, _)| *broken == table).map_or(error, |(_, reason)| reason.clone())
     }
 
     /// The engine proposes one of its own names, by chance among equals; this is the same each time.
@@ -167,7 +182,7 @@ impl Rows<'_> {
     }
 }
 
-fn context(options: Options) -> SessionContext {
+fn context(options: Options) -> Result<SessionContext, SqlError> {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_information_schema(true)
@@ -175,10 +190,15 @@ fn context(options: Options) -> SessionContext {
     // One text type everywhere: Trino has only `varchar`.
     config.options_mut().execution.parquet.schema_force_view_types = false;
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_limit(options.memory_mib.max(1) << 20, 1.0)
+        .build_arc()
+        .map_err(|error| SqlError::from_engine(&error))?;
+    let state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
-    context
+    Ok(context)
 }
 
 fn object_store_url() -> Result<datafusion::execution::object_store::ObjectStoreUrl, SqlError> {

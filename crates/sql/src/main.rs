@@ -37,6 +37,9 @@ struct Args {
     /// Threads of the query. More than 1 is faster, but rows without ORDER BY may change places.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
+    /// Memory of the query in MiB; larger sorts go to temporary files.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..))]
+    memory_mib: u32,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -83,7 +86,10 @@ async fn answer(args: &Args) -> Result<(), String> {
         }
         sql => sql.to_owned(),
     };
-    let options = Options { threads: usize::from(args.threads) };
+    let options = Options {
+        threads: usize::from(args.threads),
+        memory_mib: usize::try_from(args.memory_mib).unwrap_or(usize::MAX),
+    };
     let session = Session::open(&args.lake, options).await.map_err(|error| error.to_string())?;
     let mut rows = session.query(&sql).await.map_err(|error| error.to_string())?;
     let format = match args.format {

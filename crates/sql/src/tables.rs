@@ -85,34 +85,62 @@ pub(crate) async fn files(store: &dyn ObjectStore, location: &str, table: &str) 
     Ok(files)
 }
 
-/// Registers every table of the lake and returns whether there was any file at all.
+/// What was found in a lake.
+pub(crate) struct Tables {
+    /// Whether there was any file at all.
+    pub(crate) any: bool,
+    /// Record tables that cannot be read, and why.
+    pub(crate) broken: Vec<(&'static str, SqlError)>,
+}
+
+/// Registers every table of the lake.
+///
+/// The views stand on the core tables, so one that cannot be read is an error at once; a broken
+/// record table concerns only who asks for it.
 pub(crate) async fn register(
     context: &SessionContext,
     store: &dyn ObjectStore,
     location: &str,
-) -> Result<bool, SqlError> {
-    let mut any = false;
-    for table in CORE.into_iter().chain(RECORDS) {
+) -> Result<Tables, SqlError> {
+    let mut found = Tables { any: false, broken: vec![] };
+    for table in CORE {
         let files = files(store, location, table).await?;
-        any |= !files.is_empty();
-        // The engine passes over empty files; for us they are data that went missing.
-        if let Some(file) = files.iter().find(|file| file.size < 12) {
-            return Err(SqlError::CorruptFile {
-                file: format!("{}/{}", location.trim_end_matches('/'), file.location),
-                reason: format!("it has only {} bytes", file.size),
-            });
-        }
-        let provider = match (schema(table), files.is_empty()) {
-            (Some(schema), true) => empty(table, &schema)?,
-            (schema, false) => match listing(context, table, schema).await {
-                Ok(provider) => provider,
-                Err(error) => return Err(explain(store, location, &error).await),
-            },
-            (None, true) => continue,
-        };
-        context.register_table(table, provider).map_err(|error| SqlError::from_engine(&error))?;
+        found.any |= !files.is_empty();
+        add(context, store, location, table, &files).await?;
     }
-    Ok(any)
+    for table in RECORDS {
+        let files = files(store, location, table).await?;
+        found.any |= !files.is_empty();
+        if let Err(error) = add(context, store, location, table, &files).await {
+            found.broken.push((table, error));
+        }
+    }
+    Ok(found)
+}
+
+async fn add(
+    context: &SessionContext,
+    store: &dyn ObjectStore,
+    location: &str,
+    table: &'static str,
+    files: &[ObjectMeta],
+) -> Result<(), SqlError> {
+    // The engine passes over empty files; for us they are data that went missing.
+    if let Some(file) = files.iter().find(|file| file.size < 12) {
+        return Err(SqlError::CorruptFile {
+            file: format!("{}/{}", location.trim_end_matches('/'), file.location),
+            reason: format!("it has only {} bytes", file.size),
+        });
+    }
+    let provider = match (schema(table), files.is_empty()) {
+        (Some(schema), true) => empty(table, &schema)?,
+        (schema, false) => match listing(context, table, schema).await {
+            Ok(provider) => provider,
+            Err(error) => return Err(explain(store, location, &error).await),
+        },
+        (None, true) => return Ok(()),
+    };
+    context.register_table(table, provider).map(|_| ()).map_err(|error| SqlError::from_engine(&error))
 }
 
 fn empty(table: &str, schema: &SchemaRef) -> Result<Arc<dyn TableProvider>, SqlError> {

@@ -287,6 +287,32 @@ fn what_the_system_wrote_beside_the_bars_is_a_table_too() {
 }
 
 #[test]
+fn a_broken_record_table_concerns_only_who_asks_for_it() {
+    let lake = sample();
+    fs::create_dir_all(lake.path().join("signals")).unwrap();
+    for bytes in [&b""[..], b"half a file that is long enough"] {
+        fs::write(lake.path().join("signals/run.parquet"), bytes).unwrap();
+        assert_eq!(csv(lake.path(), "SELECT count(*) AS n FROM hist_data_daily"), "n\n7\n");
+        let error = failure(lake.path(), "SELECT * FROM algo_data.signals");
+        assert!(error.contains("signals/run.parquet` is not a readable Parquet file"), "{error}");
+    }
+}
+
+#[test]
+fn a_query_beyond_its_memory_spills_or_says_so() {
+    let lake = sample();
+    let lake = lake.path().to_str().unwrap();
+    let limited = |sql: &str| run(&[sql, "--lake", lake, "--format", "csv", "--memory-mib", "16"]);
+    let series = "(SELECT value AS i, lpad(cast(value AS varchar), 40, 'x') AS t FROM generate_series(1, 400000))";
+    let sorted = limited(&format!("SELECT i, t FROM {series} ORDER BY t DESC"));
+    assert_eq!((sorted.code, sorted.err.as_str()), (0, ""));
+    assert_eq!(sorted.out.lines().count(), 400_001);
+    let grouped = limited(&format!("SELECT array_agg(t) FROM {series}"));
+    assert_eq!(grouped.code, 1);
+    assert!(grouped.err.contains("raise --memory-mib") && grouped.err.lines().count() == 1, "{}", grouped.err);
+}
+
+#[test]
 fn a_folder_with_odd_characters_is_a_lake_too() {
     let parent = tempfile::tempdir().unwrap();
     let lake = parent.path().join("a b*[c]%20é#?");
