@@ -159,7 +159,8 @@ pub(crate) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>)
 
 /// Folds a message of the engine to one line and drops its layers' prefixes and advice about itself.
 pub(crate) fn one_line(message: &str) -> String {
-    const PREFIXES: [&str; 12] = [
+    const PREFIXES: [&str; 13] = [
+        "Internal error: ",
         "Error during planning: ",
         "Execution error: ",
         "External error: ",
@@ -194,6 +195,7 @@ pub(crate) fn one_line(message: &str) -> String {
             break;
         }
     }
+    text = text.replace("Error during planning: ", "");
     // `SQL error: ParserError("…")` is Rust's Debug text; the sentence is inside the quotes.
     if let Some(rest) = text.strip_prefix("SQL error: ") {
         let inner = rest

@@ -11,6 +11,7 @@
 //! - `tables` the folders as tables; which file is broken
 //! - `views` the public views and their as-of forms
 //! - `statement` one read-only statement, with Trino's special forms rewritten
+//! - `catalog` what SHOW and DESCRIBE answer
 //! - [`functions`] Trino's functions, each with an example that is a test
 //! - [`output`] table, CSV, JSON
 //! - [`error`] the sentences a user reads
@@ -20,6 +21,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod catalog;
 pub mod error;
 pub mod functions;
 mod location;
@@ -94,7 +96,7 @@ impl Session {
 
     /// Plans and starts one read-only statement.
     pub async fn query(&self, sql: &str) -> Result<Rows<'_>, SqlError> {
-        let statement = statement::parse(&self.context, sql).map_err(|error| self.broken_table(error))?;
+        let statement = statement::parse(&self.context, sql).await.map_err(|error| self.broken_table(error))?;
         let plan = match self.context.state().statement_to_plan(statement).await {
             Ok(plan) => plan,
             Err(error) => return Err(self.explain(&error).await),

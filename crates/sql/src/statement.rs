@@ -12,34 +12,39 @@ use datafusion::common::TableReference;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SetExpr,
-    Statement as Ast, TableFactor, VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SelectItem,
+    SetExpr, Statement as Ast, TableFactor, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::error::{SqlError, did_you_mean, one_line};
-use crate::{CATALOG, SCHEMA, views};
+use crate::{CATALOG, SCHEMA, catalog, views};
 
 /// Longest query that is read. Deeper trees than a person writes would exhaust the planner's stack.
 const BYTES_MAX: usize = 256 * 1024;
 
 /// Parses the text and makes it ready for planning.
-pub(crate) fn parse(context: &SessionContext, sql: &str) -> Result<Statement, SqlError> {
+pub(crate) async fn parse(context: &SessionContext, sql: &str) -> Result<Statement, SqlError> {
     let mut statement = one(sql)?;
     read_only(&statement)?;
     let mut functions = BTreeSet::new();
     if let Statement::Statement(ast) = &mut statement {
-        if let Some(replacement) = show(ast)? {
-            return Ok(replacement);
-        }
         rewrite(ast, &mut functions)?;
+        if let Ast::Query(query) = ast.as_mut() {
+            name_columns(&mut query.body);
+        }
     } else if let Statement::Explain(explain) = &mut statement
         && let Statement::Statement(ast) = explain.statement.as_mut()
     {
         rewrite(ast, &mut functions)?;
     }
     known_tables(context, &statement, &functions)?;
+    if let Statement::Statement(ast) = &statement
+        && let Some(answer) = catalog::query(context, ast).await?
+    {
+        return one(&answer);
+    }
     Ok(statement)
 }
 
@@ -114,18 +119,22 @@ fn set_reads(set: &SetExpr) -> bool {
     }
 }
 
-/// `SHOW TABLES` and `SHOW SCHEMAS` as Athena answers them: the names, nothing about the engine.
-fn show(ast: &Ast) -> Result<Option<Statement>, SqlError> {
-    let sql = match ast {
-        Ast::ShowTables { .. } => format!(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = '{SCHEMA}' ORDER BY table_name"
-        ),
-        Ast::ShowSchemas { .. } | Ast::ShowDatabases { .. } => {
-            "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name".to_owned()
+/// Names the columns that are expressions without a name `_col0`, `_col1`, …, as Athena does.
+fn name_columns(set: &mut SetExpr) {
+    match set {
+        SetExpr::Select(select) => {
+            for (at, item) in select.projection.iter_mut().enumerate() {
+                if let SelectItem::UnnamedExpr(expr) = item
+                    && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+                {
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(format!("_col{at}")) };
+                }
+            }
         }
-        _ => return Ok(None),
-    };
-    one(&sql).map(Some)
+        SetExpr::Query(query) => name_columns(&mut query.body),
+        SetExpr::SetOperation { left, .. } => name_columns(left),
+        _ => {}
+    }
 }
 
 struct Rewriter<'a> {
@@ -206,6 +215,14 @@ fn special_form(expr: &Expr) -> Result<Option<Expr>, SqlError> {
 
 /// Refuses tables that do not exist, naming those that do.
 fn known_tables(context: &SessionContext, statement: &Statement, functions: &BTreeSet<String>) -> Result<(), SqlError> {
+    for function in functions {
+        if views::AS_OF.iter().any(|(name, _)| name == function)
+            || ["generate_series", "range"].contains(&function.as_str())
+        {
+            continue;
+        }
+        return Err(unknown(context, &TableReference::bare(function.as_str())));
+    }
     let references =
         context.state().resolve_table_references(statement).map_err(|error| SqlError::from_engine(&error))?;
     for reference in references {
@@ -235,7 +252,7 @@ fn unknown(context: &SessionContext, reference: &TableReference) -> SqlError {
     } else if known.iter().any(|name| name == table) {
         format!(", tables live in {CATALOG}.{SCHEMA}")
     } else {
-        did_you_mean(table, known.iter().map(String::as_str))
+        did_you_mean(table, known.iter().map(String::as_str).chain(as_of))
     };
     SqlError::UnknownTable {
         name: reference.to_string(),

@@ -123,6 +123,8 @@ fn an_unknown_name_is_answered_with_the_known_ones() {
     assert!(schema.contains("awsdatacatalog.algo_data"), "{schema}");
     let bare = failure(lake.path(), "SELECT * FROM hist_data_daily_as_of");
     assert!(bare.contains("hist_data_daily_as_of('2012-01-01T00:00:00Z')"), "{bare}");
+    let made = failure(lake.path(), "SELECT * FROM read_csv('/etc/passwd')");
+    assert!(made.contains("no table `read_csv`"), "{made}");
     let both = failure(lake.path(), "SELECT sym FROM hist_data_daily a JOIN bars_daily b ON a.sym = b.sym");
     assert!(both.contains("more than one table"), "{both}");
 }
@@ -211,9 +213,15 @@ fn show_and_describe_answer() {
         "table_name\nbars_daily\ncorporate_actions\nhist_data_daily\nhist_data_daily_adjusted\nhist_data_daily_split_adjusted\nquarantine\n"
     );
     assert!(csv(lake.path(), "SHOW SCHEMAS").contains("algo_data"));
-    let described = csv(lake.path(), "DESCRIBE hist_data_daily");
-    assert!(described.contains("dt,") && described.contains("vol,"), "{described}");
-    assert!(csv(lake.path(), "SHOW COLUMNS FROM bars_daily").contains("known_at"));
+    assert_eq!(csv(lake.path(), "SHOW TABLES LIKE 'hist%adjusted'").lines().count(), 3);
+    assert_eq!(
+        csv(lake.path(), "DESCRIBE algo_data.hist_data_daily"),
+        "column_name,data_type\ndt,varchar\nsym,varchar\nopen,double\nhigh,double\nlow,double\nclose,double\nvol,bigint\n"
+    );
+    let columns = csv(lake.path(), "SHOW COLUMNS FROM bars_daily");
+    assert!(columns.contains("close,\"decimal(18,9)\"\n") && columns.ends_with("year,integer\n"), "{columns}");
+    let plan = run(&["EXPLAIN SELECT 1 AS a", "--lake", lake.path().to_str().unwrap()]).out;
+    assert!(plan.starts_with("logical_plan\nProjection") && plan.lines().count() > 4, "{plan}");
     assert!(csv(lake.path(), "EXPLAIN SELECT 1").contains("plan"));
 }
 
@@ -318,6 +326,19 @@ fn a_folder_with_odd_characters_is_a_lake_too() {
     let lake = parent.path().join("a b*[c]%20é#?");
     write_bars(&lake, "x", &[bar("2012-01-04", "IBM", 180.0, 500, EARLY)]);
     assert_eq!(csv(&lake, "SELECT sym FROM hist_data_daily"), "sym\nIBM\n");
+}
+
+#[test]
+fn an_expression_without_a_name_is_numbered_as_in_athena() {
+    let lake = sample();
+    assert_eq!(
+        csv(
+            lake.path(),
+            "SELECT sym, count(*), max(vol) AS top, min(dt) FROM hist_data_daily GROUP BY sym ORDER BY count(*) LIMIT 1"
+        ),
+        "sym,_col1,top,_col3\nIBM,2,600,2012-01-04\n"
+    );
+    assert_eq!(csv(lake.path(), "SELECT 1 + 1 UNION ALL SELECT 3"), "_col0\n2\n3\n");
 }
 
 #[test]

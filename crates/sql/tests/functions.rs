@@ -203,6 +203,10 @@ fn functions_work_on_columns_and_not_only_on_constants() {
                 "SELECT count(*) FROM hist_data_daily WHERE date(dt) BETWEEN date '2012-01-01' AND date '2012-12-31'",
                 "5",
             ),
+            (
+                "SELECT is_nan(sqrt(min(close) - 1000)) AND is_nan(ln(-1)) AND ln(0) = -infinity() FROM hist_data_daily",
+                "true",
+            ),
             ("SELECT typeof(dt) FROM bars_daily LIMIT 1", "date"),
         ] {
             match ask(&session, sql).await {
@@ -211,6 +215,75 @@ fn functions_work_on_columns_and_not_only_on_constants() {
                 Err(error) => panic!("{sql}: {error}"),
             }
         }
+    });
+}
+
+#[test]
+fn no_argument_makes_a_function_panic() {
+    const FUNCTIONS: &str = "date_parse date_format parse_datetime format_datetime from_iso8601_date
+        from_iso8601_timestamp to_iso8601 date from_unixtime to_unixtime date_trunc date_add date_diff
+        last_day_of_month year quarter month week year_of_week day day_of_week day_of_year hour minute second
+        millisecond sign truncate mod power is_nan is_finite width_bucket greatest least split_part split
+        regexp_extract regexp_replace json_extract_scalar json_extract json_array_length cardinality element_at
+        contains if typeof count_if max_by min_by geometric_mean skewness kurtosis approx_percentile";
+    const ARGUMENTS: [&str; 30] = [
+        "NULL",
+        "0",
+        "1",
+        "-1",
+        "9223372036854775807",
+        "-9223372036854775807 - 1",
+        "0.5",
+        "-1e308",
+        "1e308",
+        "nan()",
+        "infinity()",
+        "''",
+        "'é'",
+        "'day'",
+        "'month'",
+        "'millisecond'",
+        "'%Y-%m-%d'",
+        "'%y%j%f%p'",
+        "'yyyy-MM-dd''T'''",
+        "'2012-02-30'",
+        "'[1,2]'",
+        "'$.a[0]'",
+        "'('",
+        "date '2012-02-29'",
+        "date '9999-12-31'",
+        "timestamp '0001-01-01 00:00:00'",
+        "from_unixtime(8.2e12)",
+        "from_unixtime(-8.3e12)",
+        "ARRAY[1, NULL]",
+        "true",
+    ];
+    // A fixed sequence of pseudo-random numbers, so that a failure comes again.
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut pick = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut queries = Vec::new();
+    for function in FUNCTIONS.split_whitespace() {
+        for _ in 0..60 {
+            let count = pick(4) + 1;
+            let args: Vec<&str> = (0..count).map(|_| ARGUMENTS[pick(ARGUMENTS.len())]).collect();
+            queries.push(format!("SELECT {function}({})", args.join(", ")));
+        }
+        for argument in ARGUMENTS {
+            queries.push(format!("SELECT {function}({argument})"));
+        }
+    }
+    with_session(|session| async move {
+        let mut answered = 0;
+        for sql in queries {
+            match ask(&session, &sql).await {
+                Ok(_) => answered += 1,
+                Err(error) => assert!(!error.contains('\n') && !error.contains("panic"), "{sql}: {error}"),
+            }
+        }
+        assert!(answered > 300, "only {answered} queries made sense");
     });
 }
 

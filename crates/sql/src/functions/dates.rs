@@ -329,7 +329,11 @@ fn date_diff() -> ScalarUDF {
 /// Whole units from the first moment to the second, negative when it lies before.
 fn difference(unit: Unit, from: NaiveDateTime, to: NaiveDateTime) -> i64 {
     match unit {
-        Unit::Fixed(length) => (to.and_utc().timestamp_micros() - from.and_utc().timestamp_micros()) / length,
+        Unit::Fixed(length) => {
+            // From one end of the calendar to the other there are more microseconds than an i64 holds.
+            let micros = |time: NaiveDateTime| i128::from(time.and_utc().timestamp_micros());
+            i64::try_from((micros(to) - micros(from)) / i128::from(length)).unwrap_or(i64::MAX)
+        }
         Unit::Months(months) if to < from => -whole_months(to, from) / i64::from(months),
         Unit::Months(months) => whole_months(from, to) / i64::from(months),
     }

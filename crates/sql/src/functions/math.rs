@@ -26,6 +26,10 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         alias(isnan(), "is_nan"),
         test("is_finite", f64::is_finite),
         test("is_infinite", f64::is_infinite),
+        real("sqrt", f64::sqrt),
+        real("ln", f64::ln),
+        real("log2", f64::log2),
+        real("log10", f64::log10),
         power(),
         width_bucket(),
         ScalarUDF::from(NullWins::new("greatest", &greatest())),
@@ -36,6 +40,14 @@ pub(super) fn all() -> Vec<ScalarUDF> {
 fn test(name: &'static str, holds: fn(f64) -> bool) -> ScalarUDF {
     function(name, &[], takes(name, &[Kind::Double], 0), gives(DataType::Boolean), move |args, _| {
         let values: BooleanArray = doubles(&args[0])?.iter().map(|value| value.map(holds)).collect();
+        Ok(Arc::new(values))
+    })
+}
+
+/// NaN or an infinity outside the domain, where the engine's own is an error.
+fn real(name: &'static str, compute: fn(f64) -> f64) -> ScalarUDF {
+    function(name, &[], takes(name, &[Kind::Double], 0), gives(DataType::Float64), move |args, _| {
+        let values: Float64Array = doubles(&args[0])?.unary(compute);
         Ok(Arc::new(values))
     })
 }
@@ -82,7 +94,7 @@ fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<i64> {
         return Ok(count + 1);
     }
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "0 <= share < 1")]
-    let bucket = (share * count as f64) as i64 + 1;
+    let bucket = ((share * count as f64) as i64).saturating_add(1).min(count);
     Ok(bucket)
 }
 

@@ -13,6 +13,10 @@ pub(super) async fn write(rows: &mut Rows<'_>, out: &mut impl Write) -> Result<u
     let header: Vec<String> = schema.fields().iter().map(|field| visible(field.name())).collect();
     let right: Vec<bool> = schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
 
+    if header == ["plan_type", "plan"] {
+        return plans(rows, out).await;
+    }
+
     let mut measured: Vec<Vec<String>> = Vec::new();
     while measured.len() < ROWS_MEASURED {
         match next_lines(rows).await? {
@@ -42,6 +46,22 @@ pub(super) async fn write(rows: &mut Rows<'_>, out: &mut impl Write) -> Result<u
     }
     let noun = if count == 1 { "row" } else { "rows" };
     writeln!(out, "({count} {noun})")?;
+    Ok(count)
+}
+
+/// The plans of EXPLAIN have many lines each.
+async fn plans(rows: &mut Rows<'_>, out: &mut impl Write) -> Result<usize, WriteError> {
+    let mut count = 0;
+    while let Some(batch) = rows.next().await? {
+        let options = options();
+        let formatters = formatters(&batch, &options)?;
+        for row in 0..batch.num_rows() {
+            for formatter in &formatters {
+                writeln!(out, "{}", cell(formatter, row)?.trim_end())?;
+            }
+        }
+        count += batch.num_rows();
+    }
     Ok(count)
 }
 
