@@ -189,6 +189,8 @@ fn context(options: Options) -> Result<SessionContext, SqlError> {
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_information_schema(true)
         .with_target_partitions(options.threads.max(1));
+    // Runs may keep their records in folders of their own.
+    config.options_mut().execution.listing_table_ignore_subdirectory = false;
     // One text type everywhere: Trino has only `varchar`.
     config.options_mut().execution.parquet.schema_force_view_types = false;
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;

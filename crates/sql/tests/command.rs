@@ -277,7 +277,7 @@ fn a_broken_parquet_file_is_named() {
 fn what_the_system_wrote_beside_the_bars_is_a_table_too() {
     let lake = sample();
     write(
-        &lake.path().join("signals/run.parquet"),
+        &lake.path().join("signals/run-1/part.parquet"),
         vec![
             ("sym", Arc::new(StringArray::from(vec!["IBM"])) as ArrayRef),
             ("score", Arc::new(Float64Array::from(vec![0.25]))),

@@ -6,7 +6,7 @@
 //! `docs/sql.md` is made from it.
 //!
 //! - `kernel` how a function is made
-//! - `format`, [`iso`] date patterns and ISO 8601
+//! - `format`, `iso` date patterns and ISO 8601
 //! - `dates`, `math`, `text`, `json`, `collections`, `aggregates` the functions
 //! - `reference` the list
 
