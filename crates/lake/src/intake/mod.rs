@@ -1,0 +1,1 @@
+//! Vendors' files as batches of rows.
