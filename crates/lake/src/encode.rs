@@ -23,6 +23,7 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnDescPtr, TypePtr};
 
 use crate::error::LakeError;
+use crate::sort::Row;
 
 /// Rows in a row group.
 pub(crate) const GROUP_ROWS: usize = 1 << 17;
@@ -50,7 +51,7 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// `count` more rows of `value`; `same` when it is surely the value of the last rows.
+    /// `count` more rows of `value`.
     pub(crate) fn push(&mut self, value: &str, count: u32) {
         if let Some((code, rows)) = self.runs.last_mut()
             && self.dictionary[*code as usize] == value
@@ -58,12 +59,15 @@ impl Text {
             *rows += count;
             return;
         }
-        // Values that come back are close to the end or few.
-        let known = self.dictionary.iter().rposition(|known| known == value);
-        let code = known.unwrap_or_else(|| {
-            self.dictionary.push(value.to_owned());
-            self.dictionary.len() - 1
-        });
+        // Values that come back are few. Symbols never do, and there may be thousands.
+        let recent = self.dictionary.len().saturating_sub(64);
+        let code = match self.dictionary[recent..].iter().rposition(|known| known == value) {
+            Some(at) => recent + at,
+            None => {
+                self.dictionary.push(value.to_owned());
+                self.dictionary.len() - 1
+            }
+        };
         self.runs.push((code as u32, count));
     }
 
@@ -92,6 +96,18 @@ pub(crate) struct BarColumns {
 impl BarColumns {
     pub(crate) fn len(&self) -> usize {
         self.dt.len()
+    }
+
+    /// Adds the numbers of a bar; its texts are added in stretches.
+    #[inline]
+    pub(crate) fn push(&mut self, row: &Row, known_at: i64) {
+        self.dt.push(row.session.days());
+        self.open.push(row.open);
+        self.high.push(row.high);
+        self.low.push(row.low);
+        self.close.push(row.close);
+        self.vol.push(row.volume);
+        self.known_at.push(known_at);
     }
 }
 
@@ -169,7 +185,7 @@ impl Writer {
     }
 }
 
-fn parquet_failed(path: &Path, error: ParquetError) -> LakeError {
+pub(crate) fn parquet_failed(path: &Path, error: ParquetError) -> LakeError {
     let source = match error {
         ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
             Ok(source) => *source,
@@ -258,9 +274,8 @@ fn text_chunk(descriptor: ColumnDescPtr, text: &Text) -> Result<(Bytes, ColumnCl
     Ok((bytes, close))
 }
 
-enum Job {
-    Rows(PathBuf, Box<BarColumns>),
-}
+/// A row group and the file it belongs to.
+type Job = (PathBuf, BarColumns);
 
 /// Writes files of bars on a thread of its own; a file is finished when rows for another come.
 pub(crate) struct Encoder {
@@ -276,7 +291,7 @@ impl Encoder {
 
     /// Adds a row group to the file, which is new or was the last one written to.
     pub(crate) fn write(&mut self, path: &Path, columns: BarColumns) -> Result<(), LakeError> {
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job::Rows(path.into(), Box::new(columns))).is_ok());
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send((path.into(), columns)).is_ok());
         if sent { Ok(()) } else { self.join() }
     }
 
@@ -295,9 +310,16 @@ impl Encoder {
     }
 }
 
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // Nobody may write into the staging folder when it is removed.
+        let _ = self.join();
+    }
+}
+
 fn run(queue: &Receiver<Job>) -> Result<(), LakeError> {
     let mut open: Option<Writer> = None;
-    while let Ok(Job::Rows(path, columns)) = queue.recv() {
+    while let Ok((path, columns)) = queue.recv() {
         if let Some(done) = open.take_if(|writer| writer.path != path) {
             done.close()?;
         }

@@ -28,6 +28,12 @@ pub enum LakeError {
         /// The folder, or `an empty list`.
         what: String,
     },
+    /// More files than an import can tell apart.
+    #[error("{files} files are too many for one import; import at most 65535 at a time")]
+    TooManyFiles {
+        /// How many.
+        files: usize,
+    },
     /// The lake's own files could not be written.
     #[error("cannot write to the lake at `{path}`: {advice}", path = path.display())]
     Write {
