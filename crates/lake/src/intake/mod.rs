@@ -12,6 +12,8 @@ mod header;
 mod judge;
 mod layout;
 mod profile;
+#[cfg(test)]
+mod speed;
 mod symbols;
 #[cfg(test)]
 mod tests;

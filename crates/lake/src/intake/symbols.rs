@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use domain::Symbol;
 
-/// A multiply-and-rotate hash: symbols are short, and an attacker would gain nothing but a slow import of his file.
+/// A multiply-and-rotate hash: symbols are short, and whoever made them collide would only slow his own import.
 #[derive(Default)]
 struct Quick(u64);
 
@@ -27,19 +27,30 @@ impl Hasher for Quick {
     }
 }
 
-type Map<K> = HashMap<K, u32, BuildHasherDefault<Quick>>;
+/// A symbol met in any batch of this parser.
+struct Met {
+    symbol: Symbol,
+    /// The batch that last had it, and its number there.
+    batch: u64,
+    index: u32,
+}
 
-/// Dictionary of a batch.
+/// Dictionary of a batch, quick to start because it remembers the texts of earlier ones.
 #[derive(Default)]
 pub(super) struct Symbols {
-    list: Vec<Symbol>,
-    by_text: Map<Box<[u8]>>,
+    met: Vec<Met>,
+    by_text: HashMap<Box<[u8]>, u32, BuildHasherDefault<Quick>>,
     by_symbol: HashMap<Symbol, u32>,
+    batch: u64,
+    list: Vec<Symbol>,
     last: Vec<u8>,
     last_index: u32,
     suffix: String,
     upper_case: bool,
 }
+
+/// More texts than this are no symbols, and not worth remembering from batch to batch.
+const MEMORY: usize = 1 << 18;
 
 impl Symbols {
     /// `suffix`, in lower case, is taken off every symbol that ends in it; `upper_case` refuses lower-case letters.
@@ -49,10 +60,14 @@ impl Symbols {
 
     /// Starts a batch, whose rows without a symbol of their own belong to `first`.
     pub(super) fn start(&mut self, first: Option<&Symbol>) {
-        self.list.clear();
-        self.by_text.clear();
-        self.by_symbol.clear();
+        if self.by_text.len() > MEMORY {
+            self.met.clear();
+            self.by_text.clear();
+            self.by_symbol.clear();
+        }
+        self.batch += 1;
         self.last.clear();
+        self.list.clear();
         self.list.extend(first.cloned());
     }
 
@@ -72,13 +87,23 @@ impl Symbols {
             _ => text,
         };
         let symbol = Symbol::new(bare).ok()?;
-        let next = self.list.len() as u32;
-        let index = *self.by_symbol.entry(symbol.clone()).or_insert(next);
-        if index == next {
-            self.list.push(symbol);
+        let next = self.met.len() as u32;
+        let met = *self.by_symbol.entry(symbol.clone()).or_insert(next);
+        if met == next {
+            self.met.push(Met { symbol, batch: 0, index: 0 });
         }
-        self.by_text.insert(text.as_bytes().into(), index);
-        Some(index)
+        self.by_text.insert(text.as_bytes().into(), met);
+        Some(self.in_batch(met))
+    }
+
+    fn in_batch(&mut self, met: u32) -> u32 {
+        let met = &mut self.met[met as usize];
+        if met.batch != self.batch {
+            met.batch = self.batch;
+            met.index = self.list.len() as u32;
+            self.list.push(met.symbol.clone());
+        }
+        met.index
     }
 
     /// As [`Self::index`], fast for texts seen before.
@@ -88,7 +113,7 @@ impl Symbols {
             return Some(self.last_index);
         }
         let index = match self.by_text.get(text) {
-            Some(index) => *index,
+            Some(&met) => self.in_batch(met),
             None => self.index(std::str::from_utf8(text).ok()?)?,
         };
         self.last.clear();
