@@ -12,6 +12,7 @@ mod header;
 mod judge;
 mod layout;
 mod profile;
+mod scan;
 #[cfg(test)]
 mod speed;
 mod symbols;

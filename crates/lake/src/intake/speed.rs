@@ -23,7 +23,10 @@ fn rows_per_second() {
                 best = best.min(start.elapsed().as_secs_f64());
             }
             let rate = rows as f64 / best / 1e6;
-            println!("{threads} parsers, blocks of {:>4} KiB: {rows} rows, {best:.3} s, {rate:.1} M rows/s", block >> 10);
+            println!(
+                "{threads} parsers, blocks of {:>4} KiB: {rows} rows, {best:.3} s, {rate:.1} M rows/s",
+                block >> 10
+            );
         }
     }
 }
