@@ -34,8 +34,8 @@ pub(super) struct Blocks<R> {
     offset: u64,
     line: u64,
     ended: bool,
-    /// Bytes so far of a row too long to keep.
-    overlong: Option<u64>,
+    /// Bytes so far of a row too long to keep, and the last of them.
+    overlong: Option<(u64, u8)>,
 }
 
 impl<R: Read> Blocks<R> {
@@ -72,7 +72,8 @@ impl<R: Read> Blocks<R> {
                 None if self.overlong.is_some() || buffer.len() > 2 * LONGEST_ROW => {
                     // A row without end: count it, do not keep it.
                     let length = buffer.len() as u64;
-                    self.overlong = Some(self.overlong.unwrap_or(0) + length);
+                    let last = buffer.last().copied().unwrap_or_default();
+                    self.overlong = Some((self.overlong.map_or(0, |(before, _)| before) + length, last));
                     self.offset += length;
                     seen(&Arc::new(std::mem::take(&mut buffer)));
                     searched = 0;
@@ -83,7 +84,7 @@ impl<R: Read> Blocks<R> {
                     continue;
                 }
             };
-            if let Some(before) = self.overlong.take() {
+            if let Some((before, last)) = self.overlong.take() {
                 // Only up to the end of that row; the rest is cut next time.
                 let end = memchr::memchr(b'\n', &buffer).map_or(buffer.len(), |at| at + 1);
                 self.carry = buffer.split_off(end);
@@ -91,7 +92,8 @@ impl<R: Read> Blocks<R> {
                 self.offset += buffer.len() as u64;
                 self.line += 1;
                 let row = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
-                let length = before + row.strip_suffix(b"\r").unwrap_or(row).len() as u64;
+                let plain_end = row.last().copied().unwrap_or(last) != b'\r';
+                let length = before + row.len() as u64 - u64::from(!plain_end);
                 seen(&Arc::new(buffer));
                 return Ok(Some(Block { bytes: Arc::default(), start: 0, offset, line, too_long: Some(length) }));
             }
