@@ -48,16 +48,22 @@ pub(super) struct Number {
     pub(super) whole: u64,
     /// In units of 10⁻⁸.
     pub(super) fraction: u64,
-    pub(super) point: bool,
+}
+
+/// The top bits of those bytes that are not digits, and each byte's value as a digit.
+#[inline]
+fn marked(word: u64) -> (u64, u64) {
+    let values = word ^ (ONES * 0x30);
+    // A byte above 9 has its top bit set by the sum, or had it before; the sum of one byte never reaches the next.
+    let above = (values & !TOPS) + ONES * 0x76;
+    ((above | values) & TOPS, values)
 }
 
 /// How many of the word's first bytes are digits, and the value of each.
 #[inline]
 fn digits(word: u64) -> (u32, u64) {
-    let values = word ^ (ONES * 0x30);
-    // A byte above 9 has its top bit set by the sum or had it before; the carry of one touches only later ones.
-    let other = ((values & !TOPS) + ONES * 0x76 | values) & TOPS;
-    (other.trailing_zeros() / 8, values)
+    let (others, values) = marked(word);
+    (others.trailing_zeros() / 8, values)
 }
 
 /// The number that eight digit values make, the first one counting most.
@@ -73,17 +79,17 @@ fn eight(values: u64) -> u64 {
 pub(super) fn billionths(bytes: &[u8], at: &mut usize) -> Option<i64> {
     // Most numbers and the byte behind them fit one word, which shortens the chain from one field to the next.
     let word = word(bytes, *at)?;
-    let values = word ^ (ONES * 0x30);
-    let other = ((values & !TOPS) + ONES * 0x76 | values) & TOPS;
-    let behind = other & other.wrapping_sub(1);
-    let point = other.trailing_zeros() / 8;
-    if behind == 0 || point == 0 || word >> (8 * point) & 0xff != u64::from(b'.') {
-        return long(bytes, at)?.billionths();
+    let (others, values) = marked(word);
+    let behind = others & others.wrapping_sub(1);
+    let point = others.trailing_zeros() / 8;
+    if behind == 0 || point == 0 || (word >> (8 * point)) & 0xff != u64::from(b'.') {
+        return long(bytes, at);
     }
     let end = behind.trailing_zeros() / 8;
-    // The digits before the point move up by one place to those behind it, and all to the top of the word.
-    let kept = u64::MAX << (8 * point) << 8;
-    let digits = values & kept | (values & !(u64::MAX << (8 * point))) << 8;
+    // The digits before the point move up by one place, to those behind it, and all of them to the top of the word.
+    let behind_point = (u64::MAX << (8 * point)) << 8;
+    let before_point = !(u64::MAX << (8 * point));
+    let digits = (values & behind_point) | ((values & before_point) << 8);
     let number = eight(digits << (64 - 8 * end));
     *at += end as usize;
     Some((number * SCALES[(end - point) as usize & 7]) as i64)
@@ -92,13 +98,12 @@ pub(super) fn billionths(bytes: &[u8], at: &mut usize) -> Option<i64> {
 /// Billionths in a unit of the last of so many digits and the point before them.
 const SCALES: [u64; 8] = [0, 1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000];
 
-/// Reads a number of any plain shape, as [`billionths`] does.
 #[inline(never)]
-pub(super) fn long(bytes: &[u8], at: &mut usize) -> Option<Number> {
-    number(bytes, at)
+fn long(bytes: &[u8], at: &mut usize) -> Option<i64> {
+    number(bytes, at)?.billionths()
 }
 
-/// As [`long`].
+/// Reads a number that starts at `at` and moves `at` behind it; `None` if it is not that plain.
 #[inline]
 pub(super) fn number(bytes: &[u8], at: &mut usize) -> Option<Number> {
     let (count, values) = digits(word(bytes, *at)?);
@@ -129,21 +134,20 @@ pub(super) fn number(bytes: &[u8], at: &mut usize) -> Option<Number> {
         }
         if count > 0 {
             // Zeros behind the digits.
-            fraction = eight(values << (64 - 8 * count) >> (64 - 8 * count));
+            fraction = eight((values << (64 - 8 * count)) >> (64 - 8 * count));
         }
         end += 1 + count as usize;
         all += count;
     }
     *at = end;
-    (all > 0).then_some(Number { whole, fraction, point })
+    (all > 0).then_some(Number { whole, fraction })
 }
 
 const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 impl Number {
-    /// In billionths, if they fit.
     #[inline]
-    pub(super) fn billionths(self) -> Option<i64> {
+    fn billionths(self) -> Option<i64> {
         // 9 × 10⁹ is the largest whole number that always fits.
         (self.whole < 9_000_000_000).then(|| (self.whole * 1_000_000_000 + self.fraction * 10) as i64)
     }

@@ -82,7 +82,7 @@ fn not_utf_8_and_endless_rows_are_refused_and_the_rest_goes_on() {
     }
     text.extend_from_slice(b"2013-03-04,A,1,2,1,1,5");
     let (_folder, path) = file("x.csv", &text);
-    for block in [1, 1_000, 100_000, 2 << 20, 16 << 20] {
+    for block in [100, 1_000, 100_000, 2 << 20, 16 << 20] {
         let effort = Effort { block, threads: 2, patient: false };
         assert_eq!(
             rows(&mut open_with(&path, None, None, now(), effort).unwrap()),
