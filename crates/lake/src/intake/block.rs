@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::{Symbol, Timestamp};
 
 use super::dates;
-use super::extract::{self, Broken, LONGEST_ROW};
+use super::extract::{self, Broken, LONGEST_ROW, Values};
 use super::judge;
 use super::layout::Layout;
 use super::symbols::Symbols;
@@ -34,8 +34,8 @@ pub(super) struct Blocks<R> {
     offset: u64,
     line: u64,
     ended: bool,
-    /// Bytes so far of a row too long to keep.
-    overlong: Option<u64>,
+    /// Bytes so far of a row too long to keep, and the last of them.
+    overlong: Option<(u64, u8)>,
 }
 
 impl<R: Read> Blocks<R> {
@@ -72,7 +72,8 @@ impl<R: Read> Blocks<R> {
                 None if self.overlong.is_some() || buffer.len() > 2 * LONGEST_ROW => {
                     // A row without end: count it, do not keep it.
                     let length = buffer.len() as u64;
-                    self.overlong = Some(self.overlong.unwrap_or(0) + length);
+                    let last = buffer.last().copied().unwrap_or_default();
+                    self.overlong = Some((self.overlong.map_or(0, |(before, _)| before) + length, last));
                     self.offset += length;
                     seen(&Arc::new(std::mem::take(&mut buffer)));
                     searched = 0;
@@ -83,7 +84,7 @@ impl<R: Read> Blocks<R> {
                     continue;
                 }
             };
-            if let Some(before) = self.overlong.take() {
+            if let Some((before, last)) = self.overlong.take() {
                 // Only up to the end of that row; the rest is cut next time.
                 let end = memchr::memchr(b'\n', &buffer).map_or(buffer.len(), |at| at + 1);
                 self.carry = buffer.split_off(end);
@@ -91,7 +92,8 @@ impl<R: Read> Blocks<R> {
                 self.offset += buffer.len() as u64;
                 self.line += 1;
                 let row = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
-                let length = before + row.strip_suffix(b"\r").unwrap_or(row).len() as u64;
+                let plain_end = row.last().copied().unwrap_or(last) != b'\r';
+                let length = before + row.len() as u64 - u64::from(!plain_end);
                 seen(&Arc::new(buffer));
                 return Ok(Some(Block { bytes: Arc::default(), start: 0, offset, line, too_long: Some(length) }));
             }
@@ -147,13 +149,15 @@ impl Parser {
         let mut from = block.start;
         while from < bytes.len() {
             let end = memchr::memchr(b'\n', &bytes[from..]).map_or(bytes.len(), |at| from + at);
-            let row = bytes[from..end].strip_suffix(b"\r").unwrap_or(&bytes[from..end]);
+            let until = end - usize::from(end > from && bytes[end - 1] == b'\r');
             let place = Place {
                 line,
                 offset: block.offset + from as u64,
-                length: u32::try_from(row.len()).unwrap_or(u32::MAX),
+                length: u32::try_from(until - from).unwrap_or(u32::MAX),
             };
-            self.row(row, place, &mut batch);
+            if let Err(broken) = self.row(bytes, from, until, place, &mut batch) {
+                refuse(&mut batch, place, broken);
+            }
             line += 1;
             from = end + 1;
         }
@@ -161,36 +165,21 @@ impl Parser {
         batch
     }
 
+    /// Adds the row `bytes[from..end]` to the batch, unless it is blank or breaks a contract.
     #[inline]
-    fn row(&mut self, row: &[u8], place: Place, batch: &mut Batch) {
-        let fast = match self.patient {
-            false => extract::fast(&self.layout, row, &mut self.symbols, &mut self.day),
-            true => None,
-        };
-        let values = match fast {
-            Some(values) => values,
-            None => {
-                if blank(row) {
-                    return;
-                }
-                match extract::patient(&self.layout, row, &mut self.symbols, &mut self.day) {
-                    Ok(values) => values,
-                    Err(broken) => {
-                        batch.rows += 1;
-                        return refuse(batch, place, broken);
-                    }
-                }
+    fn row(&mut self, bytes: &[u8], from: usize, end: usize, place: Place, batch: &mut Batch) -> Result<(), Broken> {
+        let mut values = Values::NONE;
+        let quick = !self.patient
+            && extract::fast(&self.layout, bytes, from, end, &mut self.symbols, &mut self.day, &mut values).is_some();
+        if !quick {
+            if blank(&bytes[from..end]) {
+                return Ok(());
             }
-        };
-        batch.rows += 1;
-        match judge::judge(&self.layout, &values, place) {
-            Ok(judged) => {
-                batch.bars.push(judged.bar);
-                batch.actions.extend(judged.split);
-                batch.actions.extend(judged.dividend);
-            }
-            Err(broken) => refuse(batch, place, broken),
+            values = extract::patient(&self.layout, &bytes[from..end], &mut self.symbols, &mut self.day)
+                .inspect_err(|_| batch.rows += 1)?;
         }
+        batch.rows += 1;
+        judge::judge(&self.layout, &values, place, batch)
     }
 }
 

@@ -10,6 +10,7 @@ use domain::{ParseDecimalError, Price, SessionDate};
 use super::dates;
 use super::layout::{Layout, Role};
 use super::profile::{DateFormat, PriceText};
+use super::scan::{billionths, field_end, number};
 use super::symbols::Symbols;
 
 /// Rows longer than this are refused unread.
@@ -34,7 +35,7 @@ pub(super) struct Values {
 const ONE: i64 = Price::UNITS;
 
 impl Values {
-    const NONE: Self = Self {
+    pub(super) const NONE: Self = Self {
         symbol: 0,
         date: SessionDate::from_days(0),
         open: 0,
@@ -62,140 +63,85 @@ impl Broken {
     }
 }
 
-/// The values of a row without surprises.
+/// The values of a row without surprises: `bytes[from..end]`, behind which the next row may follow.
 #[inline]
-pub(super) fn fast(layout: &Layout, row: &[u8], symbols: &mut Symbols, day: &mut dates::Cache) -> Option<Values> {
-    let mut values = Values::NONE;
-    let mut at = 0;
+pub(super) fn fast(
+    layout: &Layout,
+    bytes: &[u8],
+    from: usize,
+    end: usize,
+    symbols: &mut Symbols,
+    day: &mut dates::Cache,
+    values: &mut Values,
+) -> Option<()> {
+    *values = Values::NONE;
+    let mut at = from;
     let last = layout.roles.len() - 1;
+    let delimiter = layout.delimiter;
     for (column, role) in layout.roles.iter().enumerate() {
         match role {
-            Role::Skip => at = skip(row, at, layout.delimiter)?,
+            Role::Skip => at = field_end(bytes, at, end, delimiter)?,
             Role::Symbol => {
-                let end = skip(row, at, layout.delimiter)?;
-                values.symbol = symbols.known(&row[at..end])?;
-                at = end;
+                let until = field_end(bytes, at, end, delimiter)?;
+                values.symbol = symbols.known(&bytes[at..until])?;
+                at = until;
             }
             Role::Date => {
-                let end = match layout.profile.date {
+                let until = match layout.profile.date {
                     DateFormat::Iso => at + 10,
-                    _ => skip(row, at, layout.delimiter)?,
+                    _ => field_end(bytes, at, end, delimiter)?,
                 };
-                values.date = day.session(row.get(at..end)?)?;
-                at = end;
+                values.date = day.session(bytes.get(at..until)?)?;
+                at = until;
             }
-            Role::Open => values.open = price(layout, row, &mut at)?,
-            Role::High => values.high = price(layout, row, &mut at)?,
-            Role::Low => values.low = price(layout, row, &mut at)?,
-            Role::Close => values.close = price(layout, row, &mut at)?,
-            Role::RawClose => values.raw_close = price(layout, row, &mut at)?,
+            Role::Open => values.open = price(layout, bytes, &mut at, end)?,
+            Role::High => values.high = price(layout, bytes, &mut at, end)?,
+            Role::Low => values.low = price(layout, bytes, &mut at, end)?,
+            Role::Close => values.close = price(layout, bytes, &mut at, end)?,
+            Role::RawClose => values.raw_close = price(layout, bytes, &mut at, end)?,
             Role::Volume => {
-                let number = Number::read(row, &mut at)?;
-                let unit = TENS[number.decimals as usize];
-                let whole = if unit == 1 { number.digits } else { number.digits / unit };
-                if whole * unit != number.digits {
+                let number = number(bytes, &mut at)?;
+                if number.fraction != 0 {
                     return None;
                 }
-                values.volume = whole as i64;
+                values.volume = number.whole as i64;
             }
-            Role::Dividend => values.dividend = Number::read(row, &mut at)?.billionths()?,
+            Role::Dividend => values.dividend = billionths(bytes, &mut at)?,
             Role::Split => {
-                values.split = Number::read(row, &mut at)?.billionths()?;
+                values.split = billionths(bytes, &mut at)?;
                 if values.split == 0 {
                     return None;
                 }
             }
             Role::Required(index) => {
-                let end = skip(row, at, layout.delimiter)?;
-                if !layout.required[*index].iter().any(|allowed| allowed.as_bytes() == &row[at..end]) {
+                let until = field_end(bytes, at, end, delimiter)?;
+                if !layout.required[*index].iter().any(|allowed| allowed.as_bytes() == &bytes[at..until]) {
                     return None;
                 }
-                at = end;
+                at = until;
             }
         }
-        if column == last {
-            break;
+        if column < last {
+            if at >= end || bytes[at] != delimiter {
+                return None;
+            }
+            at += 1;
         }
-        if row.get(at) != Some(&layout.delimiter) {
-            return None;
-        }
-        at += 1;
     }
-    (at == row.len()).then_some(values)
+    (at == end).then_some(())
 }
 
 #[inline]
-fn price(layout: &Layout, row: &[u8], at: &mut usize) -> Option<i64> {
-    let number = Number::read(row, at)?;
-    if layout.profile.price_text == PriceText::DecimalOrBillionths && !number.point {
-        return Some(number.digits as i64);
+fn price(layout: &Layout, bytes: &[u8], at: &mut usize, end: usize) -> Option<i64> {
+    let from = *at;
+    if layout.profile.price_text == PriceText::Decimal
+        && let Some(price) = billionths(bytes, at)
+    {
+        return Some(price);
     }
-    number.billionths()
-}
-
-/// The end of a field of printable ASCII.
-#[inline]
-fn skip(row: &[u8], from: usize, delimiter: u8) -> Option<usize> {
-    let mut at = from;
-    while let Some(&byte) = row.get(at) {
-        if byte == delimiter {
-            break;
-        }
-        if !(b'!'..=b'~').contains(&byte) || byte == b'"' {
-            return None;
-        }
-        at += 1;
-    }
-    Some(at)
-}
-
-/// A plain unsigned decimal number of at most 18 digits, 9 of them after the point.
-struct Number {
-    digits: u64,
-    decimals: u32,
-    point: bool,
-}
-
-const TENS: [u64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
-
-impl Number {
-    #[inline]
-    fn read(row: &[u8], at: &mut usize) -> Option<Self> {
-        let rest = row.get(*at..)?;
-        let mut digits = 0_u64;
-        let mut length = 0;
-        for &byte in rest {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
-            length += 1;
-        }
-        let mut decimals = 0;
-        let point = rest.get(length) == Some(&b'.');
-        if point {
-            for &byte in &rest[length + 1..] {
-                let digit = byte.wrapping_sub(b'0');
-                if digit > 9 {
-                    break;
-                }
-                digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
-                decimals += 1;
-            }
-        }
-        let count = length + decimals;
-        if count == 0 || count > 18 || decimals > 9 {
-            return None;
-        }
-        *at += count + usize::from(point);
-        Some(Self { digits, decimals: decimals as u32, point })
-    }
-
-    #[inline]
-    fn billionths(&self) -> Option<i64> {
-        i64::try_from(self.digits.checked_mul(TENS[9 - self.decimals as usize])?).ok()
-    }
+    // Vendors also print all the digits of a binary fraction.
+    *at = field_end(bytes, from, end, layout.delimiter)?;
+    patient_price(layout, &bytes[from..*at]).ok()
 }
 
 /// The values of any row that has them.
@@ -240,7 +186,7 @@ pub(super) fn patient(
     }
     for (column, (role, field)) in layout.roles.iter().zip(&fields).enumerate() {
         let broken = |rule| Broken::new(rule, shown(layout, column, field));
-        let price = || patient_price(layout, field).map_err(|_| broken("unreadable_price"));
+        let price = || patient_price(layout, field.as_bytes()).map_err(|_| broken("unreadable_price"));
         match role {
             Role::Open => values.open = price()?,
             Role::High => values.high = price()?,
@@ -277,11 +223,12 @@ fn is_null(layout: &Layout, field: &str) -> bool {
     layout.profile.nulls.iter().any(|null| null.eq_ignore_ascii_case(field))
 }
 
-fn patient_price(layout: &Layout, field: &str) -> Result<i64, ParseDecimalError> {
-    if layout.profile.price_text == PriceText::DecimalOrBillionths && !field.contains(['.', 'e', 'E']) {
-        return domain::decimal::parse_scaled(field.as_bytes(), 0);
+fn patient_price(layout: &Layout, field: &[u8]) -> Result<i64, ParseDecimalError> {
+    let point = |byte: &u8| matches!(byte, b'.' | b'e' | b'E');
+    if layout.profile.price_text == PriceText::DecimalOrBillionths && !field.iter().any(point) {
+        return domain::decimal::parse_scaled(field, 0);
     }
-    Price::parse(field.as_bytes()).map(Price::units)
+    Price::parse(field).map(Price::units)
 }
 
 /// Whole shares, and whether a fraction was cut off.

@@ -5,28 +5,20 @@ use domain::{Price, Ratio};
 use super::extract::{Broken, Values};
 use super::layout::Layout;
 use super::profile::Prices;
-use crate::row::{Flags, Place, RowAction, RowActionKind, RowBar};
+use crate::row::{Batch, Flags, Place, RowAction, RowActionKind, RowBar};
 
-/// A row that keeps every contract.
-pub(super) struct Judged {
-    pub(super) bar: RowBar,
-    pub(super) split: Option<RowAction>,
-    pub(super) dividend: Option<RowAction>,
-}
-
-/// Judges a row whose date is a session that has ended.
+/// Adds to the batch the bar and the actions of a row whose date is a session that has ended.
 #[inline]
-pub(super) fn judge(layout: &Layout, values: &Values, place: Place) -> Result<Judged, Broken> {
-    let mut values = *values;
-    let Values { open, high, low, close, .. } = values;
+pub(super) fn judge(layout: &Layout, values: &Values, place: Place, batch: &mut Batch) -> Result<(), Broken> {
+    let Values { open, high, low, close, .. } = *values;
     if open <= 0 || high <= 0 || low <= 0 || close <= 0 {
-        return Err(non_positive(&values));
+        return Err(non_positive(values));
     }
     if values.volume < 0 {
         return Err(Broken::new("negative_volume", values.volume.to_string()));
     }
     if high < low || high < open || high < close || low > open || low > close {
-        return Err(high_low(&values));
+        return Err(high_low(values));
     }
     if values.split <= 0 {
         return Err(Broken::new("bad_split", Price::from_units(values.split).to_string()));
@@ -36,8 +28,19 @@ pub(super) fn judge(layout: &Layout, values: &Values, place: Place) -> Result<Ju
     }
     let prices = layout.profile.prices;
     if prices == Prices::SplitAdjustedWithRawClose && values.raw_close != values.close {
-        values = as_traded(layout, &values)?;
+        return judge_as_traded(layout, values, place, batch);
     }
+    add(layout, values, place, batch)
+}
+
+#[inline(never)]
+fn judge_as_traded(layout: &Layout, values: &Values, place: Place, batch: &mut Batch) -> Result<(), Broken> {
+    add(layout, &as_traded(layout, values)?, place, batch)
+}
+
+#[inline]
+fn add(layout: &Layout, values: &Values, place: Place, batch: &mut Batch) -> Result<(), Broken> {
+    let prices = layout.profile.prices;
     let adjusted = matches!(prices, Prices::SplitAdjusted | Prices::TotalAdjusted);
     let mut flags = if adjusted { Flags::VENDOR_ADJUSTED } else { Flags::default() };
     if values.volume_cut {
@@ -45,16 +48,15 @@ pub(super) fn judge(layout: &Layout, values: &Values, place: Place) -> Result<Ju
     }
     let action = |kind| RowAction { symbol: values.symbol, ex_date: values.date, kind, place };
     // What the vendor has already worked into the prices must not be applied again.
-    let split = if values.split == Price::UNITS || prices != Prices::Raw {
-        None
-    } else {
+    if values.split != Price::UNITS && prices == Prices::Raw {
         let ratio = Ratio::from_units(values.split)
             .ok_or_else(|| Broken::new("bad_split", Price::from_units(values.split).to_string()))?;
-        Some(action(RowActionKind::Split(ratio)))
-    };
-    let dividend = (values.dividend > 0 && prices != Prices::TotalAdjusted)
-        .then(|| action(RowActionKind::Dividend(Price::from_units(values.dividend))));
-    let bar = RowBar {
+        batch.actions.push(action(RowActionKind::Split(ratio)));
+    }
+    if values.dividend > 0 && prices != Prices::TotalAdjusted {
+        batch.actions.push(action(RowActionKind::Dividend(Price::from_units(values.dividend))));
+    }
+    batch.bars.push(RowBar {
         symbol: values.symbol,
         session: values.date,
         open: Price::from_units(values.open),
@@ -64,8 +66,8 @@ pub(super) fn judge(layout: &Layout, values: &Values, place: Place) -> Result<Ju
         volume: values.volume,
         flags,
         place,
-    };
-    Ok(Judged { bar, split, dividend })
+    });
+    Ok(())
 }
 
 #[cold]

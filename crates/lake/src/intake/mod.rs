@@ -12,6 +12,9 @@ mod header;
 mod judge;
 mod layout;
 mod profile;
+mod scan;
+#[cfg(test)]
+mod speed;
 mod symbols;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use domain::Symbol;
 
-/// A multiply-and-rotate hash: symbols are short, and an attacker would gain nothing but a slow import of his file.
+/// A multiply-and-rotate hash: symbols are short, and whoever made them collide would only slow his own import.
 #[derive(Default)]
 struct Quick(u64);
 
@@ -27,19 +27,39 @@ impl Hasher for Quick {
     }
 }
 
-type Map<K> = HashMap<K, u32, BuildHasherDefault<Quick>>;
+/// A symbol met in any batch of this parser.
+struct Met {
+    symbol: Symbol,
+    /// The batch that last had it, and its number there.
+    batch: u64,
+    index: u32,
+}
 
-/// Dictionary of a batch.
+/// A text met in any batch of this parser.
+struct Text {
+    bytes: Box<[u8]>,
+    met: u32,
+    /// The text that followed it the last time: files list their symbols in the same order for every date.
+    next: u32,
+}
+
+/// Dictionary of a batch, quick to start because it remembers the texts of earlier ones.
 #[derive(Default)]
 pub(super) struct Symbols {
-    list: Vec<Symbol>,
-    by_text: Map<Box<[u8]>>,
+    met: Vec<Met>,
+    texts: Vec<Text>,
+    by_text: HashMap<Box<[u8]>, u32, BuildHasherDefault<Quick>>,
     by_symbol: HashMap<Symbol, u32>,
-    last: Vec<u8>,
-    last_index: u32,
+    batch: u64,
+    list: Vec<Symbol>,
+    /// Of the row before, which is usually also this row's: its text and its number in the batch.
+    last: Option<(u32, u32)>,
     suffix: String,
     upper_case: bool,
 }
+
+/// More texts than this are no symbols, and not worth remembering from batch to batch.
+const MEMORY: usize = 1 << 18;
 
 impl Symbols {
     /// `suffix`, in lower case, is taken off every symbol that ends in it; `upper_case` refuses lower-case letters.
@@ -49,10 +69,15 @@ impl Symbols {
 
     /// Starts a batch, whose rows without a symbol of their own belong to `first`.
     pub(super) fn start(&mut self, first: Option<&Symbol>) {
+        if self.by_text.len() > MEMORY {
+            self.met.clear();
+            self.texts.clear();
+            self.by_text.clear();
+            self.by_symbol.clear();
+        }
+        self.batch += 1;
+        self.last = None;
         self.list.clear();
-        self.by_text.clear();
-        self.by_symbol.clear();
-        self.last.clear();
         self.list.extend(first.cloned());
     }
 
@@ -63,6 +88,11 @@ impl Symbols {
 
     /// The number of a symbol text; `None` when it is not one.
     pub(super) fn index(&mut self, text: &str) -> Option<u32> {
+        let met = self.meet(text)?;
+        Some(self.in_batch(met))
+    }
+
+    fn meet(&mut self, text: &str) -> Option<u32> {
         if self.upper_case && text.bytes().any(|byte| byte.is_ascii_lowercase()) {
             return None;
         }
@@ -72,28 +102,59 @@ impl Symbols {
             _ => text,
         };
         let symbol = Symbol::new(bare).ok()?;
-        let next = self.list.len() as u32;
-        let index = *self.by_symbol.entry(symbol.clone()).or_insert(next);
-        if index == next {
-            self.list.push(symbol);
+        let next = self.met.len() as u32;
+        let met = *self.by_symbol.entry(symbol.clone()).or_insert(next);
+        if met == next {
+            self.met.push(Met { symbol, batch: 0, index: 0 });
         }
-        self.by_text.insert(text.as_bytes().into(), index);
-        Some(index)
+        Some(met)
+    }
+
+    #[inline]
+    fn in_batch(&mut self, met: u32) -> u32 {
+        let met = &mut self.met[met as usize];
+        if met.batch != self.batch {
+            met.batch = self.batch;
+            met.index = self.list.len() as u32;
+            self.list.push(met.symbol.clone());
+        }
+        met.index
     }
 
     /// As [`Self::index`], fast for texts seen before.
     #[inline]
     pub(super) fn known(&mut self, text: &[u8]) -> Option<u32> {
-        if text == self.last.as_slice() && !text.is_empty() {
-            return Some(self.last_index);
+        let mut expected = 0;
+        if let Some((last, index)) = self.last {
+            let last = &self.texts[last as usize];
+            if *last.bytes == *text {
+                return Some(index);
+            }
+            expected = last.next;
         }
-        let index = match self.by_text.get(text) {
-            Some(index) => *index,
-            None => self.index(std::str::from_utf8(text).ok()?)?,
+        let id = match self.texts.get(expected as usize) {
+            Some(next) if *next.bytes == *text => expected,
+            _ => self.look_up(text)?,
         };
-        self.last.clear();
-        self.last.extend_from_slice(text);
-        self.last_index = index;
+        let index = self.in_batch(self.texts[id as usize].met);
+        self.last = Some((id, index));
         Some(index)
+    }
+
+    fn look_up(&mut self, text: &[u8]) -> Option<u32> {
+        let id = match self.by_text.get(text) {
+            Some(id) => *id,
+            None => {
+                let met = self.meet(std::str::from_utf8(text).ok()?)?;
+                let id = self.texts.len() as u32;
+                self.texts.push(Text { bytes: text.into(), met, next: id + 1 });
+                self.by_text.insert(text.into(), id);
+                id
+            }
+        };
+        if let Some((last, _)) = self.last {
+            self.texts[last as usize].next = id;
+        }
+        Some(id)
     }
 }

@@ -93,3 +93,8 @@ fn the_committed_sample_reads_whole() {
     }
     assert_eq!(total, 12_154);
 }
+
+mod errors;
+mod fuzz;
+mod profiles;
+mod rules;
