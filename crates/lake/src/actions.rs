@@ -27,8 +27,7 @@ pub(crate) enum Kind {
     Delisting,
 }
 
-const KINDS: [(Kind, &str); 3] =
-    [(Kind::Split, "split"), (Kind::Dividend, "dividend"), (Kind::Delisting, "delisting")];
+const KINDS: [(Kind, &str); 3] = [(Kind::Split, "split"), (Kind::Dividend, "dividend"), (Kind::Delisting, "delisting")];
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
@@ -260,8 +259,8 @@ impl Table {
             .set_compression(ZstdLevel::try_new(1).map_or(Compression::UNCOMPRESSED, Compression::ZSTD))
             .set_created_by("algotrading".to_owned())
             .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
-            .map_err(|error| failed(path, error))?;
+        let writer =
+            ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(|error| failed(path, error))?;
         Ok(Self { path: path.into(), schema, writer })
     }
 

@@ -77,8 +77,7 @@ struct Findings(BTreeMap<&'static str, Finding>);
 
 impl Findings {
     fn add(&mut self, rule: &'static str, error: bool, advice: &'static str, example: impl FnOnce() -> String) {
-        let finding =
-            self.0.entry(rule).or_insert(Finding { rule, error, count: 0, examples: Vec::new(), advice });
+        let finding = self.0.entry(rule).or_insert(Finding { rule, error, count: 0, examples: Vec::new(), advice });
         finding.count += 1;
         if finding.examples.len() < EXAMPLES {
             finding.examples.push(example());
@@ -135,9 +134,12 @@ pub(crate) fn check(files: &Files) -> Result<CheckReport, LakeError> {
         unreadable(&mut findings, read)?;
     }
     for path in files.list(".staging")?.iter().take(1) {
-        findings.add("leftover_staging", false, "an import was cut short or is running: the next import removes it", || {
-            path.clone()
-        });
+        findings.add(
+            "leftover_staging",
+            false,
+            "an import was cut short or is running: the next import removes it",
+            || path.clone(),
+        );
     }
     report.findings = findings.0.into_values().collect();
     report.findings.sort_by_key(|finding| !finding.error);
@@ -148,7 +150,8 @@ pub(crate) fn check(files: &Files) -> Result<CheckReport, LakeError> {
 fn unreadable(findings: &mut Findings, read: Result<(), LakeError>) -> Result<(), LakeError> {
     match read {
         Err(LakeError::Corrupt { file, reason }) => {
-            let advice = "half-written or damaged: restore the file, or delete it and import again what lies under raw/";
+            let advice =
+                "half-written or damaged: restore the file, or delete it and import again what lies under raw/";
             findings.add("unreadable", true, advice, || format!("{file}: {reason}"));
             Ok(())
         }

@@ -15,7 +15,7 @@ pub enum LakeError {
     Location(#[from] LocationError),
     /// A vendor's file could not be read.
     #[error(transparent)]
-    Intake(#[from] IntakeError),
+    Intake(Box<IntakeError>),
     /// Nothing was ever imported here.
     #[error("there is no lake at `{location}`; import some first: `algotrading data import FILE --lake {location}`")]
     NoLake {
@@ -131,6 +131,12 @@ pub enum LakeError {
         /// Whose.
         symbol: Symbol,
     },
+}
+
+impl From<IntakeError> for LakeError {
+    fn from(error: IntakeError) -> Self {
+        Self::Intake(Box::new(error))
+    }
 }
 
 impl LakeError {

@@ -102,8 +102,8 @@ impl Files {
     pub(crate) fn open(&self, path: &str, wanted: Wanted<'_>) -> Result<ParquetRecordBatchReader, LakeError> {
         match self {
             Self::Folder(root) => {
-                let file = File::open(root.join(path))
-                    .map_err(|source| LakeError::Read { path: root.join(path), source })?;
+                let file =
+                    File::open(root.join(path)).map_err(|source| LakeError::Read { path: root.join(path), source })?;
                 reader(path, file, wanted)
             }
             Self::Store(..) => {

@@ -185,9 +185,8 @@ impl Import<'_> {
         for bar in &bars {
             self.sorter.push(ids[bar.symbol as usize], Row::new(file, bar))?;
         }
-        self.new_actions.extend(
-            actions.iter().map(|one| NewAction::new(ids[one.symbol as usize], file, one.ex_date, one.kind)),
-        );
+        self.new_actions
+            .extend(actions.iter().map(|one| NewAction::new(ids[one.symbol as usize], file, one.ex_date, one.kind)));
         for one in refused {
             self.refuse(Refused { file, place: one.place, rule: one.rule.to_owned(), value: one.value })?;
         }
@@ -235,8 +234,7 @@ impl Import<'_> {
         let name = format!("{}.parquet", self.name());
         let wanted: std::collections::HashSet<&str> = self.symbols.iter().map(Symbol::as_str).collect();
         let stored = actions::read(self.files, |symbol| wanted.contains(symbol))?;
-        let mut added =
-            actions::additions(&mut self.new_actions, &stored, &self.symbols, &sources, self.delivery);
+        let mut added = actions::additions(&mut self.new_actions, &stored, &self.symbols, &sources, self.delivery);
         let steps = actions::steps_by_symbol(&stored, &added, &self.symbols);
 
         let mut order: Vec<u32> = (0..self.symbols.len() as u32).collect();
@@ -312,9 +310,9 @@ impl Import<'_> {
             let mut columns = BarColumns::default();
             for group in groups {
                 let symbol = self.symbols[group.symbol as usize].to_string();
-                sorted.read(group, &mut rows).map_err(|source| {
-                    LakeError::Read { path: self.staging.scratch().into(), source }
-                })?;
+                sorted
+                    .read(group, &mut rows)
+                    .map_err(|source| LakeError::Read { path: self.staging.scratch().into(), source })?;
                 let previous = &mut previous[group.symbol as usize];
                 if previous.is_none_or(|previous| previous.session.year() < *year - 1) {
                     before.take(&symbol, &mut versions)?;

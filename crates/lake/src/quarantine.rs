@@ -86,12 +86,7 @@ impl Refusals {
                     Ok::<_, LakeError>(String::from_utf8_lossy(&text).into_owned())
                 };
                 let (rule, value) = (text(rule)?, text(value)?);
-                each(Refused {
-                    file: file as u16,
-                    place: Place { line, offset, length: length as u32 },
-                    rule,
-                    value,
-                })?;
+                each(Refused { file: file as u16, place: Place { line, offset, length: length as u32 }, rule, value })?;
             }
         }
         for refused in self.rows.drain(..) {
@@ -119,9 +114,9 @@ fn known(files: &Files, assets: &[Asset]) -> Result<HashSet<Key>, LakeError> {
             let batch = batch.map_err(|error| LakeError::corrupt(&file, error))?;
             let columns = Columns { file: &file, batch: &batch };
             let (line, rule, source) = (columns.integers("line")?, columns.text("rule")?, columns.text("source")?);
-            for at in 0..batch.num_rows() {
+            for (at, line) in line.iter().enumerate() {
                 if let Some(asset) = sources.iter().position(|known| known == source.value(at)) {
-                    found.insert((assets[asset].source, line[at] as u64, rule.value(at).to_owned()));
+                    found.insert((assets[asset].source, *line as u64, rule.value(at).to_owned()));
                 }
             }
         }

@@ -278,7 +278,17 @@ mod tests {
         let flags = Flags::FRACTIONAL_VOLUME;
         Row::new(
             3,
-            &RowBar { symbol: 0, session, open: price, high: price, low: price, close: price, volume: -1, flags, place },
+            &RowBar {
+                symbol: 0,
+                session,
+                open: price,
+                high: price,
+                low: price,
+                close: price,
+                volume: -1,
+                flags,
+                place,
+            },
         )
     }
 

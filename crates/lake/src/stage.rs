@@ -102,11 +102,7 @@ fn lock_folder(root: &Path) -> Result<Lock, LakeError> {
                 let mut owner = String::new();
                 let _ = file.read_to_string(&mut owner);
                 let owner = if owner.is_empty() { "its owner is not known yet".to_owned() } else { owner };
-                return Err(LakeError::Locked {
-                    location: root.display().to_string(),
-                    owner,
-                    remedy: String::new(),
-                });
+                return Err(LakeError::Locked { location: root.display().to_string(), owner, remedy: String::new() });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }

@@ -81,12 +81,8 @@ pub(crate) fn source_text(source: u64) -> String {
 fn versions(file: &str, batch: &RecordBatch, each: &mut impl FnMut(&str, Version)) -> Result<(), LakeError> {
     let columns = Columns { file, batch };
     let (dt, sym) = (columns.dates("dt")?, columns.text("sym")?);
-    let prices = [
-        columns.decimals("open")?,
-        columns.decimals("high")?,
-        columns.decimals("low")?,
-        columns.decimals("close")?,
-    ];
+    let prices =
+        [columns.decimals("open")?, columns.decimals("high")?, columns.decimals("low")?, columns.decimals("close")?];
     let (vol, known_at) = (columns.integers("vol")?, columns.times("known_at")?);
     let (source, flags) = (columns.text("source")?, columns.text("flags")?);
     // Both columns are stretches of equal texts.

@@ -96,8 +96,7 @@ fn a_second_truth_for_the_same_time_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let location = place(&folder);
     let with = |name: &str, close: &str| {
-        let mut request =
-            request([workshop(folder.path(), name, &format!("2013-03-01,XYZ,10,11,9,{close},100\n"))]);
+        let mut request = request([workshop(folder.path(), name, &format!("2013-03-01,XYZ,10,11,9,{close},100\n"))]);
         request.known_at = Some(time("2013-03-02T00:00:00Z"));
         import(&location, &request).unwrap()
     };

@@ -20,7 +20,10 @@ fn the_sample_comes_in_whole() {
     assert_eq!(summary.read, 12_154);
     let lake = Lake::open(&location).unwrap();
     let symbols = lake.symbols().unwrap();
-    assert_eq!(symbols.iter().map(|one| one.symbol.as_str()).collect::<Vec<_>>(), ["AAPL", "FB", "GOOG", "IBM", "MSFT"]);
+    assert_eq!(
+        symbols.iter().map(|one| one.symbol.as_str()).collect::<Vec<_>>(),
+        ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+    );
     let bars = lake.show(&symbol("AAPL"), None, None, None, Adjust::None).unwrap();
     assert_eq!(bars.last().unwrap().close.to_string(), "430.47");
     let flagged: Vec<_> =
@@ -114,8 +117,7 @@ fn split_adjustment_keeps_the_value_of_a_days_trading() {
         assert_eq!(raw[at].vol * factor as u64, split[at].vol, "{day}");
     }
     // Before the split was known, nothing was adjusted for it.
-    let then =
-        lake.show(&symbol("AAPL"), None, None, Some(time("2000-06-20T23:00:00Z")), Adjust::Split).unwrap();
+    let then = lake.show(&symbol("AAPL"), None, None, Some(time("2000-06-20T23:00:00Z")), Adjust::Split).unwrap();
     assert_eq!(then.last().unwrap().dt, date("2000-06-20"));
     assert_eq!(then[0].close, raw[0].close);
 }
@@ -167,9 +169,8 @@ fn decisions_see_only_what_was_known_in_time() {
     at("2013-03-05T05:00:00Z", "2013-03-04,XYZ,10,12,9,11.25,100\n");
     at("2013-03-08T00:00:00Z", "2013-03-04,XYZ,10,12,9,11.5,100\n2013-03-05,XYZ,10,13,9,12,100\n");
     let data = Lake::open(&location).unwrap().market(&[symbol("XYZ")], None, None).unwrap();
-    let seen = |bars: &[domain::Bar]| {
-        bars.iter().map(|bar| format!("{} {}", bar.session, bar.close)).collect::<Vec<_>>()
-    };
+    let seen =
+        |bars: &[domain::Bar]| bars.iter().map(|bar| format!("{} {}", bar.session, bar.close)).collect::<Vec<_>>();
     assert_eq!(seen(&data.bars), ["2013-02-25 9", "2013-03-01 10", "2013-03-04 11.25"]);
     assert_eq!(seen(&data.restated), ["2013-03-04 11.5"]);
     assert_eq!((data.backfilled, data.late), (1, 1));

@@ -22,9 +22,8 @@ fn row() -> impl Strategy<Value = String> {
     // Few values, so that copies and repeated prices are common.
     let price = prop_oneof![Just("10"), Just("11"), Just("20"), Just("-1"), Just("x")];
     let rest = (price.clone(), price, 0_u32..3);
-    let good = (date.clone(), symbol.clone(), rest.clone()).prop_map(|(date, symbol, (open, close, volume))| {
-        format!("{date},{symbol},{open},21,9,{close},{volume}")
-    });
+    let good = (date.clone(), symbol.clone(), rest.clone())
+        .prop_map(|(date, symbol, (open, close, volume))| format!("{date},{symbol},{open},21,9,{close},{volume}"));
     prop_oneof![20 => good, 1 => Just("garbage".to_owned()), 1 => Just("1,2,3,4,5,6,7,8,9".to_owned())]
 }
 
