@@ -1,7 +1,7 @@
 //! Bars as Parquet: one row group at a time, encoded on a thread of its own.
 //!
-//! Numbers go through the typed column writers. Texts are few and come in stretches, so their chunks are laid down
-//! directly as a dictionary and run lengths, which costs nothing for each row.
+//! Dates, times and volumes go through the typed column writers. Texts come in stretches and prices repeat, so their
+//! chunks are laid down directly as a dictionary and numbers into it ([`crate::dictionary`]).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
-use parquet::column::page::{CompressedPage, Page, PageWriter};
-use parquet::column::writer::ColumnCloseResult;
-use parquet::data_type::{ByteArray, Int32Type, Int64Type};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::data_type::{Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::{ColumnDescPtr, TypePtr};
+use parquet::schema::types::TypePtr;
 
+use crate::contracts::flags_text;
+use crate::dictionary::{Numbers, text_chunk};
 use crate::error::LakeError;
+use crate::row::Flags;
 use crate::sort::Row;
 
 /// Rows in a row group.
@@ -46,8 +44,9 @@ const BARS: &str = "message bars_daily {
 /// A text column as stretches of equal values.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
-    dictionary: Vec<String>,
-    runs: Vec<(u32, u32)>,
+    pub(crate) dictionary: Vec<String>,
+    /// Which value, and how many rows.
+    pub(crate) runs: Vec<(u32, u32)>,
 }
 
 impl Text {
@@ -71,7 +70,7 @@ impl Text {
         self.runs.push((code as u32, count));
     }
 
-    fn rows(&self) -> u32 {
+    pub(crate) fn rows(&self) -> u32 {
         self.runs.iter().map(|(_, rows)| rows).sum()
     }
 }
@@ -96,6 +95,14 @@ pub(crate) struct BarColumns {
 impl BarColumns {
     pub(crate) fn len(&self) -> usize {
         self.dt.len()
+    }
+
+    /// Adds what the last `count` rows have in common.
+    pub(crate) fn push_texts(&mut self, source: &str, flags: Flags, count: u32) {
+        if count > 0 {
+            self.source.push(source, count);
+            self.flags.push(&flags_text(flags), count);
+        }
     }
 
     /// Adds the numbers of a bar; its texts are added in stretches.
@@ -131,6 +138,7 @@ pub(crate) fn schema() -> Result<TypePtr, ParquetError> {
 }
 
 struct Writer {
+    numbers: Numbers,
     path: PathBuf,
     file: SerializedFileWriter<File>,
 }
@@ -145,7 +153,7 @@ impl Writer {
         let file = schema()
             .and_then(|schema| SerializedFileWriter::new(file, schema, properties()))
             .map_err(|error| parquet_failed(path, error))?;
-        Ok(Self { path: path.into(), file })
+        Ok(Self { numbers: Numbers::new(), path: path.into(), file })
     }
 
     fn write(&mut self, columns: &BarColumns) -> Result<(), ParquetError> {
@@ -163,6 +171,13 @@ impl Writer {
             };
             if let Some(text) = text {
                 let (bytes, close) = text_chunk(descriptor, text)?;
+                group.append_column(&bytes, close)?;
+                continue;
+            }
+            // Volumes hardly ever repeat; prices of a group are a few thousand different cents.
+            if (2..=5).contains(&at)
+                && let Some((bytes, close)) = self.numbers.chunk(&descriptor, numbers[at - 2])?
+            {
                 group.append_column(&bytes, close)?;
                 continue;
             }
@@ -194,84 +209,6 @@ pub(crate) fn parquet_failed(path: &Path, error: ParquetError) -> LakeError {
         other => std::io::Error::other(other),
     };
     LakeError::write(path, source)
-}
-
-/// A column chunk of a dictionary page and one page of run lengths.
-fn text_chunk(descriptor: ColumnDescPtr, text: &Text) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
-    let rows = text.rows();
-    let mut dictionary = Vec::new();
-    for value in &text.dictionary {
-        dictionary.extend_from_slice(&(value.len() as u32).to_le_bytes());
-        dictionary.extend_from_slice(value.as_bytes());
-    }
-    let bits = (u32::BITS - (text.dictionary.len().max(1) as u32 - 1).leading_zeros()).max(1);
-    let width = bits.div_ceil(8) as usize;
-    let mut data = vec![bits as u8];
-    for (code, count) in &text.runs {
-        let mut header = u64::from(*count) << 1;
-        while header >= 0x80 {
-            data.push(header as u8 | 0x80);
-            header >>= 7;
-        }
-        data.push(header as u8);
-        data.extend_from_slice(&code.to_le_bytes()[..width]);
-    }
-    let mut sink = TrackedWrite::new(Vec::new());
-    let mut writer = SerializedPageWriter::new(&mut sink);
-    let mut uncompressed = 0;
-    let mut offsets = [0; 2];
-    let pages = [
-        Page::DictionaryPage {
-            num_values: text.dictionary.len() as u32,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-            buf: dictionary.into(),
-        },
-        Page::DataPage {
-            buf: data.into(),
-            num_values: rows,
-            encoding: Encoding::RLE_DICTIONARY,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        },
-    ];
-    for (page, offset) in pages.into_iter().zip(&mut offsets) {
-        let size = page.buffer().len();
-        let is_dictionary = page.page_type() == PageType::DICTIONARY_PAGE;
-        let written = writer.write_page(CompressedPage::new(page, size))?;
-        debug_assert_eq!(is_dictionary, written.offset == 0);
-        *offset = written.offset as i64;
-        uncompressed += written.uncompressed_size as i64;
-    }
-    let bytes = Bytes::from(sink.into_inner()?);
-    let edge = |value: Option<&String>| value.map(|text| ByteArray::from(text.as_bytes().to_vec()));
-    let statistics = Statistics::byte_array(
-        edge(text.dictionary.iter().min()),
-        edge(text.dictionary.iter().max()),
-        None,
-        Some(0),
-        false,
-    );
-    let metadata = ColumnChunkMetaData::builder(descriptor)
-        .set_compression(Compression::UNCOMPRESSED)
-        .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
-        .set_total_compressed_size(bytes.len() as i64)
-        .set_total_uncompressed_size(uncompressed)
-        .set_num_values(i64::from(rows))
-        .set_dictionary_page_offset(Some(offsets[0]))
-        .set_data_page_offset(offsets[1])
-        .set_statistics(statistics)
-        .build()?;
-    let close = ColumnCloseResult {
-        bytes_written: bytes.len() as u64,
-        rows_written: u64::from(rows),
-        metadata,
-        bloom_filter: None,
-        column_index: None,
-        offset_index: None,
-    };
-    Ok((bytes, close))
 }
 
 /// A row group and the file it belongs to.

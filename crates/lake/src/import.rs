@@ -17,7 +17,7 @@ use crate::error::LakeError;
 use crate::files::Files;
 use crate::intake;
 use crate::quarantine::{self, Asset, Refusals, Refused};
-use crate::row::Batch;
+use crate::row::{Batch, Flags};
 use crate::sort::{Row, Sorted, Sorter};
 use crate::stage::{self, Staging};
 use crate::stored::{StoredYear, source_from_text, source_text};
@@ -323,6 +323,8 @@ impl Import<'_> {
                 let (summaries, refusals, worst) = (&mut self.summaries, &mut self.refusals, &mut self.worst);
                 let mut result = Ok(());
                 let before = columns.len();
+                // Source and flags of the last rows, and how many there were.
+                let mut texts: (u16, Flags, u32) = (0, Flags::default(), 0);
                 judge(
                     &versions,
                     &rows,
@@ -343,11 +345,12 @@ impl Import<'_> {
                                     }
                                     let line = row.place().line;
                                     note(worst, row.file(), line, &flags_text(flags), || row.close().to_string());
-                                    columns.flags.push(&flags_text(flags), 1);
-                                } else {
-                                    columns.flags.push("", 1);
                                 }
-                                columns.source.push(&source_texts[usize::from(row.file())], 1);
+                                if (row.file(), flags) != (texts.0, texts.1) {
+                                    columns.push_texts(&source_texts[usize::from(texts.0)], texts.1, texts.2);
+                                    texts = (row.file(), flags, 0);
+                                }
+                                texts.2 += 1;
                                 columns.push(row, known_at);
                             }
                             Verdict::Refuse(rule, value) => {
@@ -364,6 +367,7 @@ impl Import<'_> {
                     },
                 );
                 result?;
+                columns.push_texts(&source_texts[usize::from(texts.0)], texts.1, texts.2);
                 let new = (columns.len() - before) as u32;
                 if new > 0 {
                     columns.sym.push(&symbol, new);

@@ -7,7 +7,7 @@
 //! session with a later `known_at`, and a reader takes the latest row that was known at the time it asks for.
 //!
 //! In reading order: `row` (what the intake hands over), `sort` (rows by symbol and year), `contracts` (rows against
-//! each other), `import`, `encode` (Parquet), `actions`, `quarantine`, `stage` (all or nothing), `files` and `stored`
+//! each other), `import`, `encode` and `dictionary` (Parquet), `actions`, `quarantine`, `stage` (all or nothing), `files` and `stored`
 //! (reading), `lake`, `adjust`, `market` (what a run may know), `check`, [`location`] (a folder or S3).
 //!
 //! Invariant: an import changes everything it says or nothing, and loses no row:
@@ -18,6 +18,7 @@ mod actions;
 mod adjust;
 mod check;
 mod contracts;
+mod dictionary;
 mod encode;
 mod error;
 mod files;
