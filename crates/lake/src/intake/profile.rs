@@ -318,4 +318,14 @@ mod tests {
             assert!(SHIPPED.iter().any(|(shipped, _)| *shipped == stem), "add {stem} to the list in profile.rs");
         }
     }
+
+    #[test]
+    fn the_documentation_lists_every_profile_and_its_example_is_sound() {
+        let page = include_str!("../../../../docs/profiles.md");
+        for profile in profiles() {
+            assert!(page.contains(&format!("`{}`", profile.name())), "docs/profiles.md lacks {}", profile.name());
+        }
+        let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(Profile::from_toml(example).unwrap().name(), "my_vendor");
+    }
 }
