@@ -13,14 +13,14 @@ use strategies::SmaCrossover;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or_else(|| anyhow::anyhow!("usage: engine_bench CSV [single|sweep]"))?;
+    let path = arguments.next().ok_or_else(|| anyhow::anyhow!("usage: engine_bench CSV [single|sweep] [REPEATS]"))?;
     let what = arguments.next().unwrap_or_default();
+    let repeats: u32 = arguments.next().map_or(Ok(3_000), |text| text.parse())?;
     let bars = read(&path)?;
     let market = Market::new(Calendar::nyse(), bars, Vec::new(), Vec::new())?;
     let count = market.bars().len();
 
     if what != "sweep" {
-        let repeats = 3_000;
         let mut best = f64::INFINITY;
         for _ in 0..5 {
             let start = Instant::now();

@@ -20,6 +20,8 @@ pub mod decimal;
 pub mod fill;
 pub mod instrument;
 pub mod order;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod strategy;
 pub mod time;
 

@@ -22,7 +22,9 @@ impl Approved {
 }
 
 /// Limits on single orders and on positions; `None` does not limit.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Largest distance of an order's price from the last price, in hundredths of a percent.
     pub price_collar_bps: Option<f64>,
@@ -43,7 +45,9 @@ pub struct Limits {
 }
 
 /// Share of a position's value that must be covered by equity.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Margin {
     /// To open a long position: 1 is a cash account, 0.5 is Regulation T.
     pub initial_long: f64,

@@ -4,7 +4,9 @@ use domain::{Money, Overflow, Price, Quantity};
 use serde::{Deserialize, Serialize};
 
 /// Costs of one venue. All rates are in hundredths of a percent (basis points); zero is free.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Costs {
     /// Commission per share.
     pub commission_per_share: Money,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::indicator::Extremes;
 
 /// What the channel is made of.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {

@@ -27,8 +27,9 @@ pub enum ConfigError {
 }
 
 /// Which rule, with its parameters.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case")]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StrategyConfig {
     /// Crossover of simple moving averages, stop and reverse.
     Sma {

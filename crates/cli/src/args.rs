@@ -1,0 +1,280 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::{SessionDate, Symbol, Timestamp};
+
+const EXAMPLES: &str = "\
+Examples:
+  algotrading demo
+  algotrading data import data/sample --lake lake
+  algotrading backtest run.toml --lake lake --set strategy.fast=20
+
+Every command explains itself: algotrading backtest --help
+Exit codes: 0 ok, 1 failed, 2 usage.";
+
+/// From a vendor's file to a tear sheet: end-of-day data, backtests and reports.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Import the sample, trade it by three strategies and show tear sheets; needs nothing but this program.
+    #[command(after_help = "\
+Examples:
+  algotrading demo
+  algotrading demo --out /tmp/demo")]
+    Demo(Demo),
+    /// Bring vendors' files into a lake, check it, look into it.
+    #[command(subcommand)]
+    Data(Data),
+    /// Ask a lake in SQL, with the functions and names Athena has.
+    #[command(after_help = "\
+Runs the program algotrading-sql beside this one; build it once with `cargo build --release -p algotrading-sql`.
+
+Examples:
+  algotrading sql \"SHOW TABLES\" --lake lake
+  algotrading sql \"SELECT sym, count(*) AS bars FROM hist_data_daily GROUP BY sym\" --lake lake --format csv")]
+    Sql(Sql),
+    /// Run one backtest and write its folder: journal, tables, tear sheet.
+    #[command(after_help = "\
+A run file:
+  [data]
+  symbols = [\"AAPL\", \"IBM\"]
+  from = \"2005-01-03\"
+  [strategy]
+  name = \"sma\"          # or ema, breakout, targets
+  fast = 50
+  slow = 200
+  size = 100
+  [account]
+  cash = 250000
+  [costs]
+  commission_per_share = 0.005
+  [risk]
+  position_notional_max = 100000
+
+Later layers win: the file, then variables such as ALGOTRADING_STRATEGY__FAST=20, then --set.
+docs/run.schema.json lists every key.
+
+Examples:
+  algotrading backtest run.toml --lake lake
+  algotrading backtest run.toml --set strategy.fast=20 --set data.symbols=IBM --out runs/fast
+  algotrading backtest run.toml --json | jq .metrics.sharpe_ratio.value")]
+    Backtest(Backtest),
+    /// Run a strategy again on data that ends earlier and fail if an earlier decision changes.
+    #[command(after_help = "\
+Examples:
+  algotrading lookahead-check run.toml --lake lake
+  algotrading lookahead-check run.toml --cuts 50 --json")]
+    LookaheadCheck(LookaheadCheck),
+    /// Make the tables and the tear sheet of a run again from its journal, after proving that nobody changed it.
+    #[command(after_help = "\
+Examples:
+  algotrading report runs/0123456789abcdef")]
+    Report(Report),
+}
+
+/// `algotrading demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Folder for everything the demo makes.
+    #[arg(long, default_value = "demo", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Where the lake lies.
+#[derive(Debug, Args)]
+pub struct InLake {
+    /// A folder or s3://bucket/prefix (credentials, region and AWS_ENDPOINT_URL from the environment).
+    #[arg(long, env = "ALGOTRADING_LAKE", default_value = "lake", value_name = "LAKE")]
+    pub lake: String,
+}
+
+/// `algotrading data`
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Import vendors' files: good rows are stored, bad ones quarantined with their reason, the same file twice changes nothing.
+    #[command(after_help = "\
+Examples:
+  algotrading data import daily_adjusted_IBM.csv --lake lake
+  algotrading data import data/sample --lake s3://bucket/prefix --json
+  algotrading data import IBM.csv --profile yahoo --symbol IBM
+  algotrading data import old.csv --known-at 2014-01-02T00:00:00Z --strict")]
+    Import(Import),
+    /// Check the contracts over everything a lake holds.
+    #[command(after_help = "\
+Examples:
+  algotrading data check --lake lake
+  algotrading data check --lake lake --json")]
+    Check(Check),
+    /// Show the bars of a symbol, as they are known now or were known then.
+    #[command(after_help = "\
+Examples:
+  algotrading data show IBM --from 2010-01-04 --to 2010-01-29
+  algotrading data show AAPL --adjust total --csv > aapl.csv
+  algotrading data show AAPL --as-of 2005-03-01T00:00:00Z --adjust split")]
+    Show(Show),
+}
+
+/// `algotrading data import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files, or folders of files.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Layout of the files, where the header does not tell; a name or a TOML file of your own.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Symbol of the files, where they do not name it.
+    #[arg(long, value_name = "SYM", value_parser = symbol)]
+    pub symbol: Option<Symbol>,
+    /// When the rows were known; by default a first row at its session's close and a correction now.
+    #[arg(long, value_name = "RFC3339", value_parser = timestamp)]
+    pub known_at: Option<Timestamp>,
+    /// Refuse the whole import when a row is quarantined or flagged.
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the counts as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading data check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading data show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Symbol.
+    #[arg(value_name = "SYM", value_parser = symbol)]
+    pub symbol: Symbol,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// First date.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Option<SessionDate>,
+    /// Last date.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Option<SessionDate>,
+    /// Show what was known at this moment.
+    #[arg(long, value_name = "RFC3339", value_parser = timestamp)]
+    pub as_of: Option<Timestamp>,
+    /// Restate earlier prices for splits, or for splits and dividends.
+    #[arg(long, value_enum, default_value_t = Adjust::None)]
+    pub adjust: Adjust,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV.
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// How earlier prices are restated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Adjust {
+    /// As printed.
+    None,
+    /// In shares of the last day.
+    Split,
+    /// With dividends reinvested.
+    Total,
+}
+
+/// `algotrading sql`
+#[derive(Debug, Args)]
+pub struct Sql {
+    /// One read-only statement; `-` reads it from standard input.
+    pub sql: String,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// How the rows are written.
+    #[arg(long, value_parser = ["table", "csv", "json"], default_value = "table")]
+    pub format: String,
+}
+
+/// A run file with its layers.
+#[derive(Debug, Args)]
+pub struct RunFile {
+    /// The run file.
+    #[arg(value_name = "RUN.toml")]
+    pub run: PathBuf,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Override one key of the run file; may be given more than once.
+    #[arg(long, value_name = "section.key=value")]
+    pub set: Vec<String>,
+}
+
+/// `algotrading backtest`
+#[derive(Debug, Args)]
+pub struct Backtest {
+    /// The run.
+    #[command(flatten)]
+    pub run_file: RunFile,
+    /// Folder for the run; runs/ID unless said.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print fills, trades and metrics as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading lookahead-check`
+#[derive(Debug, Args)]
+pub struct LookaheadCheck {
+    /// The run.
+    #[command(flatten)]
+    pub run_file: RunFile,
+    /// How many dates to cut the data at.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub cuts: u16,
+    /// Print the verdict as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The folder a backtest wrote.
+    #[arg(value_name = "RUN_DIR")]
+    pub folder: PathBuf,
+    /// Print fills, trades and metrics as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn symbol(text: &str) -> Result<Symbol, String> {
+    Symbol::new(text).map_err(|error| error.to_string())
+}
+
+fn date(text: &str) -> Result<SessionDate, String> {
+    SessionDate::parse(text).map_err(|_| "write a date such as 2010-01-29".to_owned())
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).map_err(|_| "write a moment such as 2014-01-02T15:30:00Z".to_owned())
+}

@@ -1,0 +1,261 @@
+//! One backtest: market from the lake, rule from the run file, engine and venue, and what came of it.
+
+use anyhow::{Context, Result, bail};
+use domain::{Calendar, Money, Strategy, Symbol};
+use engine::{Engine, Event, Step, Trade};
+use journal::{Header, JournalFile};
+use lake::{Lake, MarketData};
+use report::run as shown;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use simulator::{Market, Venue};
+use strategies::TableRow;
+
+use crate::collect::{Collected, Collector};
+use crate::config::RunConfig;
+
+/// Everything a run depends on, read and ready.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The run file with its layers.
+    pub config: RunConfig,
+    /// Bars and actions.
+    pub market: Market,
+    /// Rows of a table of targets; empty for rules.
+    pub table: Vec<TableRow>,
+    /// What the reader of a report must know about them.
+    pub facts: Facts,
+}
+
+/// What identifies a run and qualifies its result; `run.json` holds it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Facts {
+    /// Hash of configuration, input and version: the same run has the same id on every machine.
+    pub run_id: String,
+    /// The rule and its parameters in words.
+    pub name: String,
+    /// Version of this program.
+    pub version: String,
+    /// What is traded.
+    pub symbols: Vec<Symbol>,
+    /// Cash at the start.
+    pub cash: Money,
+    /// Configuration, canonical.
+    pub config: String,
+    /// Vendor files behind the bars.
+    pub inputs: Vec<String>,
+    /// Hash of every bar, action and target used.
+    pub input_sha256: String,
+    /// Risk-free return of one session.
+    pub risk_free_per_session: f64,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// What a run adds to its facts; `run.json` holds it too.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ending {
+    /// Hash of the journal's last line.
+    pub journal_sha256: String,
+    /// Bars whose order of prices decided between two exits, so that the worse was assumed.
+    pub ambiguous_bars: u64,
+    /// Trades that have not ended.
+    pub open_trades: Vec<Trade>,
+}
+
+/// Reads the market of a run file.
+///
+/// # Errors
+/// A symbol the lake does not have, no bars between the dates, …: one sentence.
+pub fn prepare(config: RunConfig, lake: &Lake, table: Vec<TableRow>) -> Result<Prepared> {
+    let symbols = &config.data.symbols;
+    let data = lake.market(symbols, config.data.from, config.data.to)?;
+    if data.bars.is_empty() {
+        bail!(
+            "the lake has no bars of {} {}; `algotrading data show SYM` shows what it has",
+            list(symbols),
+            range(&config)
+        );
+    }
+    let missing: Vec<Symbol> = symbols
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !data.bars.iter().any(|bar| bar.instrument.index() == *at))
+        .map(|(_, symbol)| symbol.clone())
+        .collect();
+    if !missing.is_empty() {
+        bail!("the lake has no bars of {} {}; leave it out or change the dates", list(&missing), range(&config));
+    }
+    let facts = facts(&config, &data, &table)?;
+    let MarketData { bars, actions, restated, .. } = data;
+    let market = Market::new(Calendar::nyse(), bars, actions, restated)?;
+    Ok(Prepared { config, market, table, facts })
+}
+
+fn list(symbols: &[Symbol]) -> String {
+    symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn range(config: &RunConfig) -> String {
+    match (config.data.from, config.data.to) {
+        (None, None) => "at all".to_owned(),
+        (Some(from), None) => format!("from {from} on"),
+        (None, Some(to)) => format!("up to {to}"),
+        (Some(from), Some(to)) => format!("from {from} to {to}"),
+    }
+}
+
+fn facts(config: &RunConfig, data: &MarketData, table: &[TableRow]) -> Result<Facts> {
+    let canonical = config.canonical()?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut input = Sha256::new();
+    input.update(&data.sha256);
+    for row in table {
+        input.update(format!("\n{} {} {}", row.session, row.instrument.0, row.target));
+    }
+    let input_sha256 = hex(&input.finalize());
+    let run_id = hex(&Sha256::digest(format!("{version}\n{input_sha256}\n{canonical}")))[..16].to_owned();
+    let mut notes = Vec::new();
+    let mut note = |count: u64, text: &str| {
+        if count > 0 {
+            notes.push(format!("{count} {text}"));
+        }
+    };
+    note(data.late, "bars were first known more than a day and a half after their session and are left out.");
+    note(data.restated.len() as u64, "bars were corrected later: decisions saw the first print, fills the correction.");
+    note(data.flagged, "bars carry a flag (see `algotrading data show`).");
+    note(
+        data.backfilled,
+        "bars came in a first delivery after the fact; the run assumes they were known when their session closed.",
+    );
+    Ok(Facts {
+        run_id,
+        name: describe(config),
+        version,
+        symbols: config.data.symbols.clone(),
+        cash: config.account.cash,
+        config: canonical,
+        inputs: data.revisions.clone(),
+        input_sha256,
+        risk_free_per_session: config.metrics.risk_free_per_session,
+        notes,
+    })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `sma 50/200 × 100` and the like.
+fn describe(config: &RunConfig) -> String {
+    use strategies::StrategyConfig as Rule;
+    match &config.strategy {
+        Rule::Sma { fast, slow, size } => format!("SMA crossover {fast}/{slow}, {size} shares"),
+        Rule::Ema { fast, slow, size } => format!("EMA crossover {fast}/{slow}, {size} shares"),
+        Rule::Breakout { period, size, .. } => format!("Breakout of {period} sessions, {size} shares"),
+        Rule::Targets { .. } => "Targets from a table".to_owned(),
+    }
+}
+
+impl Prepared {
+    /// The same data for a strategy of your own: its name stands in the report and counts for the run's id.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.facts.run_id = hex(&Sha256::digest(format!("{}\n{name}", self.facts.run_id)))[..16].to_owned();
+        self.facts.name = name.to_owned();
+        self
+    }
+
+    /// The rule of the run file.
+    ///
+    /// # Errors
+    /// Parameters that make no sense.
+    pub fn strategy(&self) -> Result<Box<dyn Strategy + Send>> {
+        Ok(self.config.strategy.build(self.config.data.symbols.len(), self.table.clone())?)
+    }
+
+    /// Runs a strategy; every step goes to the observer.
+    ///
+    /// # Errors
+    /// A figure that does not fit its type.
+    pub fn simulate<S: Strategy>(
+        &self,
+        market: &Market,
+        strategy: S,
+        mut observe: impl FnMut(&Event, &Step),
+    ) -> Result<(Vec<Trade>, u64)> {
+        let instruments = self.config.data.symbols.len();
+        let mut engine = Engine::new(strategy, self.config.account.cash, instruments, self.config.risk.clone());
+        let mut venue = Venue::new(self.config.costs, instruments);
+        simulator::run(Calendar::nyse(), market, &mut engine, &mut venue, &mut observe)
+            .context("the simulation stopped")?;
+        Ok((engine.open_trades()?, venue.ambiguous_bars()))
+    }
+
+    /// Runs a strategy into a journal and collects what the report shows.
+    ///
+    /// # Errors
+    /// A figure that does not fit its type, or a journal that cannot be written.
+    pub fn run<S: Strategy>(&self, strategy: S, journal: &mut JournalFile) -> Result<(Collected, u64, Vec<Trade>)> {
+        let mut collector = Collector::new(&self.config.data.symbols);
+        let mut failed = None;
+        let (open, ambiguous) = self.simulate(&self.market, strategy, |event, step| {
+            collector.observe(event, &step.records);
+            if failed.is_none() {
+                failed = journal.step(event, step).err();
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error).context("cannot write the journal");
+        }
+        Ok((collector.finish(&open), ambiguous, open))
+    }
+
+    /// First line of the run's journal.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        Header {
+            journal: journal::VERSION,
+            run_id: self.facts.run_id.clone(),
+            instruments: self.facts.symbols.clone(),
+            cash: self.facts.cash,
+        }
+    }
+}
+
+/// What the report shows of a run.
+#[must_use]
+pub fn shown(facts: &Facts, ending: &Ending, collected: Collected) -> (shown::Run, Vec<f64>) {
+    let mut notes = facts.notes.clone();
+    if collected.margin_calls > 0 {
+        notes.push(format!(
+            "Equity fell below the maintenance margin {} times and everything was closed.",
+            collected.margin_calls
+        ));
+    }
+    let manifest = shown::Manifest {
+        run_id: facts.run_id.clone(),
+        name: facts.name.clone(),
+        version: facts.version.clone(),
+        config: facts.config.clone(),
+        inputs: facts
+            .inputs
+            .iter()
+            .map(|revision| shown::Input { name: "vendor file".to_owned(), revision: revision.clone() })
+            .collect(),
+        input_sha256: facts.input_sha256.clone(),
+        started: None,
+        synthetic: false,
+    };
+    let run = shown::Run {
+        manifest,
+        instruments: collected.instruments,
+        equity: collected.equity,
+        trades: collected.trades,
+        fills: collected.fills,
+        refused: collected.refused.into_iter().map(|(name, count)| shown::Count { name, count }).collect(),
+        ambiguous_bars: ending.ambiguous_bars,
+        notes,
+    };
+    (run, collected.benchmark)
+}

@@ -1,0 +1,106 @@
+//! `algotrading demo`: the whole way on the sample, from the vendor's files to tear sheets.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use lake::{ImportRequest, Lake};
+
+use super::backtest::{Trades, summary};
+use super::data;
+use crate::args::Demo;
+use crate::config::RunConfig;
+use crate::folder::{self, Finished, SHEET};
+use crate::print::{Reply, count};
+
+macro_rules! sample {
+    ($($symbol:literal),*) => {
+        [$((concat!("daily_adjusted_", $symbol, ".csv"),
+            include_bytes!(concat!("../../../../data/sample/daily_adjusted_", $symbol, ".csv")).as_slice())),*]
+    };
+}
+
+/// The sample travels in the program, so that the demo needs nothing else.
+static SAMPLE: [(&str, &[u8]); 5] = sample!("AAPL", "FB", "GOOG", "IBM", "MSFT");
+
+/// The reference's three strategies, on one account, with costs it left out.
+const STRATEGIES: [(&str, &str); 3] = [
+    ("sma", "name = \"sma\"\nfast = 50\nslow = 200\nsize = 100"),
+    ("ema", "name = \"ema\"\nfast = 8\nslow = 21\nsize = 100"),
+    ("breakout", "name = \"breakout\"\nperiod = 50\nsize = 100"),
+];
+
+const REST: &str = "
+[data]
+symbols = [\"AAPL\", \"FB\", \"GOOG\", \"IBM\", \"MSFT\"]
+
+[account]
+cash = 250000
+
+[costs]
+commission_per_share = 0.005
+commission_min = 1
+spread_bps = 2
+volume_share_max = 0.1
+borrow_bps = 50
+";
+
+pub(super) fn run(args: &Demo) -> Result<Reply> {
+    let start = Instant::now();
+    let out = &args.out;
+    let cannot = |path: &Path| format!("cannot write `{}`; choose another --out or make room", path.display());
+    let files = out.join("vendor");
+    fs::create_dir_all(&files).with_context(|| cannot(&files))?;
+    let mut paths = Vec::new();
+    for (name, bytes) in SAMPLE {
+        let path = files.join(name);
+        fs::write(&path, bytes).with_context(|| cannot(&path))?;
+        paths.push(path);
+    }
+    let location = out.join("lake").display().to_string();
+    let request =
+        ImportRequest { paths, profile: None, symbol: None, known_at: None, now: data::now()?, strict: false };
+    let summary_of_import = data::import_with_progress(&Lake::create(&location)?, &request)?;
+    eprint!("{}", data::counts(&summary_of_import));
+
+    let mut finished = Vec::new();
+    for (name, strategy) in STRATEGIES {
+        let path = out.join(format!("{name}.toml"));
+        fs::write(&path, format!("[strategy]\n{strategy}\n{REST}")).with_context(|| cannot(&path))?;
+        let prepared = super::load(RunConfig::load(&path, [], &[])?, &path, &location)?;
+        finished.push(folder::backtest(&prepared, prepared.strategy()?, &out.join("runs").join(name))?);
+    }
+    let index = out.join("index.html");
+    fs::write(&index, overview(&finished)).with_context(|| cannot(&index))?;
+
+    let bars: usize = finished.iter().flat_map(|one| &one.run.instruments).map(|one| one.bars.len()).sum();
+    let mut text = summary(&finished.iter().collect::<Vec<_>>());
+    text.push_str(&format!("\nreport: {}\n", index.display()));
+    for one in &finished {
+        text.push_str(&format!("        {}\n", one.folder.join(SHEET).display()));
+    }
+    text.push_str(&format!(
+        "{} bars traded in three backtests; everything took {:.1} s\n",
+        count(bars as u64),
+        start.elapsed().as_secs_f64()
+    ));
+    Ok(Reply::ok(text))
+}
+
+fn overview(finished: &[Finished]) -> String {
+    let rows: Vec<report::IndexRow> = finished
+        .iter()
+        .map(|one| report::IndexRow {
+            name: one.run.manifest.name.clone(),
+            href: format!("runs/{}/{SHEET}", one.folder.file_name().unwrap_or_default().to_string_lossy()),
+            trades: Trades::of(one).closed as u64,
+            final_equity: one.run.equity.last().map_or(0.0, |point| point.equity),
+            cagr: one.metrics.number("annual_return"),
+            sharpe: one.metrics.number("sharpe_ratio"),
+            max_drawdown: one.metrics.number("max_drawdown"),
+            run_id: one.run.manifest.run_id.clone(),
+        })
+        .collect();
+    report::index_page("Three strategies on five stocks, 2000 to 2013", &rows)
+}

@@ -1,0 +1,53 @@
+//! One module for each verb: arguments in, an answer out.
+
+pub mod backtest;
+pub mod data;
+pub mod demo;
+pub mod lookahead;
+pub mod report;
+
+use std::path::Path;
+
+use anyhow::Result;
+use lake::Lake;
+
+use crate::args::{Cli, Data, RunFile, Verb};
+use crate::backtest::Prepared;
+use crate::config::RunConfig;
+use crate::print::Reply;
+use crate::{engine_sql, targets};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// One sentence, with its cause behind a colon.
+pub fn run(cli: Cli) -> Result<Reply> {
+    match cli.verb {
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Data(Data::Import(args)) => data::import(args),
+        Verb::Data(Data::Check(args)) => data::check(&args),
+        Verb::Data(Data::Show(args)) => data::show(&args),
+        Verb::Sql(args) => {
+            let arguments = [args.sql, "--lake".to_owned(), args.lake.lake, "--format".to_owned(), args.format];
+            let status = engine_sql::pass_through(&arguments)?;
+            Ok(Reply { text: String::new(), failed: !status.success() })
+        }
+        Verb::Backtest(args) => backtest::run(&args),
+        Verb::LookaheadCheck(args) => lookahead::run(&args),
+        Verb::Report(args) => report::run(&args),
+    }
+}
+
+/// The run file with its layers, its data and its table.
+fn prepare(args: &RunFile) -> Result<Prepared> {
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    let config = RunConfig::load(&args.run, variables, &args.set)?;
+    load(config, &args.run, &args.lake.lake)
+}
+
+fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> {
+    let lake = Lake::open(location)?;
+    let table = targets::read(&config, run_file, location)?;
+    crate::backtest::prepare(config, &lake, table)
+}

@@ -1,0 +1,23 @@
+//! The `algotrading` command, as a library: the program is a screen of wiring around it, and a strategy of your own
+//! runs through the same doors (see `examples/own_strategy.rs`).
+//!
+//! A command reads its run file ([`config`]), takes the market from the lake and runs engine and venue over it
+//! ([`backtest`]), collects what the report shows ([`collect`]) and leaves a folder that appears whole or not at all
+//! ([`folder`]).
+//!
+//! In reading order: [`args`] (the command line), [`config`], [`backtest`], [`collect`], [`folder`], [`lookahead`],
+//! [`targets`] (a table as a strategy), [`engine_sql`] (the program beside this one), [`print`], [`command`].
+//!
+//! Invariant: standard output carries the answer and nothing else; a failure is one sentence on standard error.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod args;
+pub mod backtest;
+pub mod collect;
+pub mod command;
+pub mod config;
+pub mod engine_sql;
+pub mod folder;
+pub mod lookahead;
+pub mod print;
+pub mod targets;

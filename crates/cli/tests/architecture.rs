@@ -1,0 +1,90 @@
+//! The direction of dependencies, compared with what cargo sees.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Who may depend on whom. A new arrow is a decision: write it down in docs/adr/ and add it here.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("lake", &["domain"]),
+    ("strategies", &["domain"]),
+    ("engine", &["domain"]),
+    ("simulator", &["domain", "engine"]),
+    ("journal", &["domain", "engine"]),
+    ("report", &["domain"]),
+    ("algotrading-sql", &["lake"]),
+    ("algotrading", &["domain", "engine", "journal", "lake", "report", "simulator", "strategies"]),
+    ("benches", &["domain", "engine", "journal", "lake", "report", "simulator", "strategies", "algotrading"]),
+];
+
+/// Crates that may not know of clocks, networks or threads of a runtime.
+const PURE: &[&str] = &["domain", "engine", "simulator", "strategies", "journal", "report"];
+/// What they may not name.
+const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "rand", "chrono", "object_store"];
+
+fn members() -> BTreeMap<String, Vec<(String, Option<String>)>> {
+    let done = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let metadata: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let normal = dependencies.filter(|one| one["kind"].is_null());
+            let pairs = normal.map(|one| (text(&one["name"]), one["path"].as_str().map(str::to_owned)));
+            (text(&package["name"]), pairs.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn every_arrow_between_crates_is_a_known_one() {
+    let arrows: BTreeMap<_, _> = ARROWS.iter().copied().collect();
+    for (member, dependencies) in members() {
+        let Some(allowed) = arrows.get(member.as_str()) else {
+            panic!("`{member}` is new: say in ARROWS and docs/architecture.md what it may depend on");
+        };
+        for (name, path) in dependencies {
+            assert!(
+                path.is_none() || allowed.contains(&name.as_str()),
+                "`{member}` depends on `{name}`, which the design does not have: move what it needs to a crate both \
+                 may see, or record the new arrow in docs/adr/ and ARROWS"
+            );
+        }
+    }
+}
+
+#[test]
+fn pure_crates_name_no_clock_network_or_runtime() {
+    let members = members();
+    for member in PURE {
+        let dependencies = &members[*member];
+        let wrong = dependencies.iter().find(|(name, _)| IMPURE.contains(&name.as_str()) || name.starts_with("aws-"));
+        assert!(
+            wrong.is_none(),
+            "`{member}` names `{}`: take the value as an argument, or do the work in `lake`, `cli` or an adapter",
+            wrong.unwrap().0
+        );
+    }
+}
+
+#[test]
+fn the_main_job_does_not_pull_in_the_sql_engine() {
+    for (member, dependencies) in members() {
+        if member != "algotrading-sql" {
+            assert!(
+                !dependencies.iter().any(|(name, _)| name == "datafusion" || name == "algotrading-sql"),
+                "`{member}` pulls in the SQL engine, which takes twenty minutes to compile: run the binary instead"
+            );
+        }
+    }
+}
