@@ -22,7 +22,7 @@ fn has(profile: &Profile, cells: &[String]) -> bool {
 
 /// The profile of a header, and the header's normalised names.
 pub(super) fn recognise(path: &Path, line: &str, wanted: Option<&str>) -> Result<(Profile, Vec<String>), IntakeError> {
-    let shown = shorten(line.trim());
+    let shown: Box<str> = shorten(line.trim()).into();
     if let Some(name) = wanted {
         let profile = profile::named(name)?;
         let cells = cells(line, profile.delimiter);
@@ -39,8 +39,8 @@ pub(super) fn recognise(path: &Path, line: &str, wanted: Option<&str>) -> Result
             path: path.into(),
             header: shown,
             profile: profile.name().into(),
-            difference,
-            remedy,
+            difference: difference.into(),
+            remedy: remedy.into(),
         });
     }
     let known = profile::profiles();
@@ -52,7 +52,7 @@ pub(super) fn recognise(path: &Path, line: &str, wanted: Option<&str>) -> Result
         _ => {
             let candidates =
                 candidates.iter().map(|profile| format!("`{}`", profile.name())).collect::<Vec<_>>().join(", ");
-            return Err(IntakeError::Ambiguous { path: path.into(), header: shown, candidates });
+            return Err(IntakeError::Ambiguous { path: path.into(), header: shown, candidates: candidates.into() });
         }
     }
     other_delimiter(path, line, known)?;
@@ -65,8 +65,8 @@ pub(super) fn recognise(path: &Path, line: &str, wanted: Option<&str>) -> Result
         path: path.into(),
         header: shown,
         nearest: nearest.name().into(),
-        difference: difference(nearest, &columns),
-        known: profile::known(),
+        difference: difference(nearest, &columns).into(),
+        known: profile::known().into(),
     })
 }
 
@@ -78,7 +78,7 @@ fn other_delimiter(path: &Path, line: &str, profiles: &[Profile]) -> Result<(), 
             return Err(IntakeError::Delimiter {
                 path: path.into(),
                 found: name,
-                expected: format!("`{}`", profile.delimiter.escape_default()),
+                expected: format!("`{}`", profile.delimiter.escape_default()).into(),
                 profile: profile.name().into(),
             });
         }
@@ -165,7 +165,7 @@ pub(super) fn symbol_of(path: &Path, profile: &Profile) -> Result<Symbol, Intake
     }
     let patterns = profile.file_names.iter().map(|p| format!("`{}`", p.replace("{symbol}", "SYM"))).collect::<Vec<_>>();
     let patterns = if patterns.is_empty() { "no symbol from names".into() } else { patterns.join(" or ") };
-    Err(IntakeError::NoSymbol { path: path.into(), profile: profile.name().into(), patterns })
+    Err(IntakeError::NoSymbol { path: path.into(), profile: profile.name().into(), patterns: patterns.into() })
 }
 
 fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
