@@ -71,8 +71,8 @@ pub enum IntakeError {
     },
     /// No profile has this header.
     #[error(
-        "the header of `{path}`, `{header}`, is not one that is known; the nearest is profile `{nearest}` \
-         ({difference}): correct the file or pass a profile of your own as `--profile FILE.toml` (known: {known})",
+        "the header of `{path}`, `{header}`, is unknown{nearest}: correct it or pass `--profile` with a file.toml of your \
+         own (known: {known})",
         path = path.display()
     )]
     UnknownHeader {
@@ -80,10 +80,8 @@ pub enum IntakeError {
         path: PathBuf,
         /// The first line, shortened.
         header: Box<str>,
-        /// Name of the profile with the most columns in common.
+        /// The profile with the most columns in common and the difference from it, or nothing.
         nearest: Box<str>,
-        /// Missing and unknown columns.
-        difference: Box<str>,
         /// All names.
         known: Box<str>,
     },
