@@ -15,7 +15,7 @@ Synthetic daily bars (`dt,sym,open,high,low,close,vol`; symbols SYN00001 and on)
 
 usage: generate_bars --rows N [--symbols M] [--seed S] [--order symbol|date] OUT.csv
 
-  --rows N      how many rows, at most 8,564 for each symbol
+  --rows N      how many rows, at most 8,565 for each symbol
   --symbols M   how many symbols they are spread over (default: one for each 5,000 rows)
   --seed S      another seed, other prices (default: 1)
   --order O     all dates of a symbol together (`symbol`, the default) or all symbols of a date (`date`)";

@@ -65,27 +65,25 @@ pub enum IntakeError {
         /// In words.
         found: &'static str,
         /// In words.
-        expected: String,
+        expected: Box<str>,
         /// Whose header it would be.
-        profile: String,
+        profile: Box<str>,
     },
     /// No profile has this header.
     #[error(
-        "the header of `{path}`, `{header}`, is not one that is known; the nearest is profile `{nearest}` \
-         ({difference}): correct the file or pass a profile of your own as `--profile FILE.toml` (known: {known})",
+        "the header of `{path}`, `{header}`, is unknown{nearest}: correct it or pass `--profile` with a file.toml of your \
+         own (known: {known})",
         path = path.display()
     )]
     UnknownHeader {
         /// As given.
         path: PathBuf,
         /// The first line, shortened.
-        header: String,
-        /// Name of the profile with the most columns in common.
-        nearest: String,
-        /// Missing and unknown columns.
-        difference: String,
+        header: Box<str>,
+        /// The profile with the most columns in common and the difference from it, or nothing.
+        nearest: Box<str>,
         /// All names.
-        known: String,
+        known: Box<str>,
     },
     /// The header is not the one of the profile asked for.
     #[error("the header of `{path}`, `{header}`, is not that of profile `{profile}` ({difference}): {remedy}",
@@ -94,13 +92,13 @@ pub enum IntakeError {
         /// As given.
         path: PathBuf,
         /// The first line, shortened.
-        header: String,
+        header: Box<str>,
         /// Asked for.
-        profile: String,
+        profile: Box<str>,
         /// Missing and unknown columns.
-        difference: String,
+        difference: Box<str>,
         /// Which profile has it.
-        remedy: String,
+        remedy: Box<str>,
     },
     /// Several profiles have this header.
     #[error(
@@ -112,19 +110,19 @@ pub enum IntakeError {
         /// As given.
         path: PathBuf,
         /// The first line, shortened.
-        header: String,
+        header: Box<str>,
         /// Their names.
-        candidates: String,
+        candidates: Box<str>,
     },
     /// There is no profile of that name.
     #[error("there is no profile `{name}`: {nearest}(known: {known}; a file of your own needs a name ending in .toml)")]
     UnknownProfile {
         /// As given.
-        name: String,
+        name: Box<str>,
         /// `did you mean ...? `, or nothing.
-        nearest: String,
+        nearest: Box<str>,
         /// All names.
-        known: String,
+        known: Box<str>,
     },
     /// A profile given as a file cannot be used.
     #[error("profile `{path}` cannot be used: {problem}", path = path.display())]
@@ -132,7 +130,7 @@ pub enum IntakeError {
         /// Of the TOML file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        problem: Box<str>,
     },
     /// Neither the rows nor the name of the file tell the symbol.
     #[error("the symbol of `{path}` cannot be told from its name (profile `{profile}` reads {patterns}): pass `--symbol`",
@@ -141,9 +139,9 @@ pub enum IntakeError {
         /// As given.
         path: PathBuf,
         /// Recognised.
-        profile: String,
+        profile: Box<str>,
         /// What names it understands.
-        patterns: String,
+        patterns: Box<str>,
     },
     /// The name of the file has a symbol's place, but no symbol there.
     #[error("the name of `{path}` gives no usable symbol: pass `--symbol`", path = path.display())]
@@ -162,9 +160,9 @@ pub enum IntakeError {
         /// As given.
         path: PathBuf,
         /// Of the file.
-        column: String,
+        column: Box<str>,
         /// As given.
-        symbol: String,
+        symbol: Box<str>,
     },
     /// A thread ended before its work was done.
     #[error("reading `{path}` stopped unexpectedly: this is a defect, please report it", path = path.display())]

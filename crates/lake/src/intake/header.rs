@@ -22,7 +22,7 @@ fn has(profile: &Profile, cells: &[String]) -> bool {
 
 /// The profile of a header, and the header's normalised names.
 pub(super) fn recognise(path: &Path, line: &str, wanted: Option<&str>) -> Result<(Profile, Vec<String>), IntakeError> {
-    let shown = shorten(line.trim());
+    let shown: Box<str> = shorten(line.trim()).into();
     if let Some(name) = wanted {
         let profile = profile::named(name)?;
         let cells = cells(line, profile.delimiter);
@@ -39,8 +39,8 @@ pub(super) fn recognise(path: &Path, line: &str, wanted: Option<&str>) -> Result
             path: path.into(),
             header: shown,
             profile: profile.name().into(),
-            difference,
-            remedy,
+            difference: difference.into(),
+            remedy: remedy.into(),
         });
     }
     let known = profile::profiles();
@@ -52,33 +52,43 @@ pub(super) fn recognise(path: &Path, line: &str, wanted: Option<&str>) -> Result
         _ => {
             let candidates =
                 candidates.iter().map(|profile| format!("`{}`", profile.name())).collect::<Vec<_>>().join(", ");
-            return Err(IntakeError::Ambiguous { path: path.into(), header: shown, candidates });
+            return Err(IntakeError::Ambiguous { path: path.into(), header: shown, candidates: candidates.into() });
         }
     }
     other_delimiter(path, line, known)?;
     let columns = cells(line, ',');
     let nearest = known
         .iter()
-        .max_by(|a, b| likeness(a, &columns).total_cmp(&likeness(b, &columns)))
-        .ok_or_else(|| IntakeError::Empty { path: path.into() })?;
+        .map(|profile| (likeness(profile, &columns), profile))
+        .filter(|(likeness, _)| *likeness > 0.3)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, profile)| {
+            format!("; nearest is profile `{}` ({})", profile.name(), difference(profile, &columns))
+        });
     Err(IntakeError::UnknownHeader {
         path: path.into(),
         header: shown,
-        nearest: nearest.name().into(),
-        difference: difference(nearest, &columns),
-        known: profile::known(),
+        nearest: nearest.into(),
+        known: profile::known().into(),
     })
 }
 
+const DELIMITERS: [(char, &str); 5] =
+    [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars"), (',', "commas"), (' ', "spaces")];
+
 /// An error if one of `profiles` has this header with another delimiter.
 fn other_delimiter(path: &Path, line: &str, profiles: &[Profile]) -> Result<(), IntakeError> {
-    for (found, name) in [(';', "`;`"), ('\t', "tabs"), ('|', "`|`"), (',', "`,`"), (' ', "spaces")] {
+    for (found, name) in DELIMITERS {
         let cells = cells(line, found);
         if let Some(profile) = profiles.iter().find(|profile| profile.delimiter != found && has(profile, &cells)) {
             return Err(IntakeError::Delimiter {
                 path: path.into(),
                 found: name,
-                expected: format!("`{}`", profile.delimiter.escape_default()),
+                expected: DELIMITERS
+                    .iter()
+                    .find(|(delimiter, _)| *delimiter == profile.delimiter)
+                    .map_or_else(|| format!("{:?}", profile.delimiter), |(_, name)| (*name).into())
+                    .into(),
                 profile: profile.name().into(),
             });
         }
@@ -104,9 +114,15 @@ fn difference(profile: &Profile, columns: &[String]) -> String {
         .headers()
         .max_by_key(|header| header.iter().filter(|name| columns.contains(name)).count())
         .unwrap_or_default();
-    let list = |names: Vec<&String>| names.iter().map(|name| format!("`{}`", shorten(name))).collect::<Vec<_>>();
+    let list = |names: Vec<&String>| {
+        let mut shown: Vec<_> = names.iter().take(6).map(|name| format!("`{}`", shorten(name))).collect();
+        if names.len() > 6 {
+            shown.push(format!("{} more", names.len() - 6));
+        }
+        shown
+    };
     let missing = list(header.iter().filter(|name| !columns.contains(name)).collect());
-    let unknown = list(columns.iter().filter(|name| !header.contains(name)).take(8).collect());
+    let unknown = list(columns.iter().filter(|name| !header.contains(name)).collect());
     match (missing.is_empty(), unknown.is_empty()) {
         (true, true) => "the same columns in another order or number".into(),
         (false, true) => format!("missing {}", missing.join(", ")),
@@ -115,11 +131,11 @@ fn difference(profile: &Profile, columns: &[String]) -> String {
     }
 }
 
-/// At most 200 characters, none of which moves the cursor.
+/// At most 120 characters, none of which moves the cursor.
 pub(super) fn shorten(text: &str) -> String {
     let mut shown: String =
-        text.chars().take(200).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    if text.chars().nth(200).is_some() {
+        text.chars().take(120).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    if text.chars().nth(120).is_some() {
         shown.push('…');
     }
     shown
@@ -165,7 +181,7 @@ pub(super) fn symbol_of(path: &Path, profile: &Profile) -> Result<Symbol, Intake
     }
     let patterns = profile.file_names.iter().map(|p| format!("`{}`", p.replace("{symbol}", "SYM"))).collect::<Vec<_>>();
     let patterns = if patterns.is_empty() { "no symbol from names".into() } else { patterns.join(" or ") };
-    Err(IntakeError::NoSymbol { path: path.into(), profile: profile.name().into(), patterns })
+    Err(IntakeError::NoSymbol { path: path.into(), profile: profile.name().into(), patterns: patterns.into() })
 }
 
 fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {

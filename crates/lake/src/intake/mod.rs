@@ -121,7 +121,7 @@ fn open_with(
     let (profile, names) = header::recognise(path, &header, profile)?;
     let symbol = match (&profile.columns.symbol, symbol) {
         (Some(column), Some(symbol)) => {
-            let (column, symbol) = (column.clone(), symbol.to_string());
+            let (column, symbol) = (column.as_str().into(), symbol.as_str().into());
             return Err(IntakeError::SymbolNotWanted { path: path.into(), column, symbol });
         }
         (Some(_), None) => None,

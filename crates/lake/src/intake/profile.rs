@@ -280,7 +280,7 @@ pub(super) fn named(name: &str) -> Result<Profile, IntakeError> {
             std::io::ErrorKind::NotFound => IntakeError::Missing { path: path.clone() },
             _ => IntakeError::Read { path: path.clone(), source },
         })?;
-        return Profile::from_toml(&text).map_err(|problem| IntakeError::Profile { path, problem });
+        return Profile::from_toml(&text).map_err(|problem| IntakeError::Profile { path, problem: problem.into() });
     }
     if let Some(profile) = profiles().iter().find(|profile| profile.name == name) {
         return Ok(profile.clone());
@@ -292,7 +292,7 @@ pub(super) fn named(name: &str) -> Result<Profile, IntakeError> {
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map_or_else(String::new, |(_, name)| format!("did you mean `{name}`? "));
-    Err(IntakeError::UnknownProfile { name: name.into(), nearest, known: known() })
+    Err(IntakeError::UnknownProfile { name: name.into(), nearest: nearest.into(), known: known().into() })
 }
 
 #[cfg(test)]
@@ -317,5 +317,15 @@ mod tests {
             let stem = name.strip_suffix(".toml").unwrap_or_else(|| panic!("{name} is no profile"));
             assert!(SHIPPED.iter().any(|(shipped, _)| *shipped == stem), "add {stem} to the list in profile.rs");
         }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_profile_and_its_example_is_sound() {
+        let page = include_str!("../../../../docs/profiles.md");
+        for profile in profiles() {
+            assert!(page.contains(&format!("`{}`", profile.name())), "docs/profiles.md lacks {}", profile.name());
+        }
+        let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(Profile::from_toml(example).unwrap().name(), "my_vendor");
     }
 }

@@ -95,8 +95,67 @@ impl Threads {
         }
     }
 
-    /// What was hashed, after the last batch.
+    /// What was hashed: the whole file, if its last batch was taken.
     pub(super) fn finish(self) -> Option<Sha256> {
-        self.hash.join().ok()
+        let Self { batches, hash } = self;
+        // Without anyone to take batches, the other threads end.
+        drop(batches);
+        hash.join().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Layout;
+    use super::super::profile;
+    use super::super::tests::now;
+    use super::*;
+
+    /// A file that goes on for ever.
+    struct Endless;
+
+    impl io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let row = b"2013-03-01,A,1,2,1,1,5\n";
+            let length = row.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&row[..length]);
+            Ok(length)
+        }
+    }
+
+    /// A file on a disk that fails.
+    struct Failing;
+
+    impl io::Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the disk is gone"))
+        }
+    }
+
+    fn start<R: io::Read + Send + 'static>(source: R) -> Threads {
+        let profile = profile::named("workshop").unwrap();
+        let names = profile.headers().next().unwrap();
+        let layout = Arc::new(Layout::new(profile, names));
+        let parsers = (0..2).map(|_| Parser::new(Arc::clone(&layout), None, now())).collect();
+        let bytes = Arc::new(b"2013-03-01,A,1,2,1,1,5\n".to_vec());
+        let first = Block { bytes, start: 0, offset: 0, line: 2, too_long: None };
+        Threads::start(first, None, Blocks::new(source, 1_000), Sha256::new(), parsers)
+    }
+
+    #[test]
+    fn giving_up_halfway_stops_every_thread() {
+        let mut threads = start(Endless);
+        assert_eq!(threads.next().unwrap().unwrap().rows, 1);
+        assert!(threads.next().unwrap().unwrap().rows > 1);
+        // The hashing thread ends only after the reading one, which an endless file alone would not end.
+        assert!(threads.finish().is_some());
+    }
+
+    #[test]
+    fn an_error_while_reading_comes_after_the_rows_before_it() {
+        let mut threads = start(Failing);
+        assert_eq!(threads.next().unwrap().unwrap().rows, 1);
+        assert_eq!(threads.next().unwrap().unwrap_err().to_string(), "the disk is gone");
+        assert!(threads.next().is_none());
     }
 }

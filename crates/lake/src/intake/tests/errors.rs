@@ -63,13 +63,13 @@ fn what_is_not_text() {
 
 #[test]
 fn another_delimiter() {
-    for (delimiter, name) in [(";", "`;`"), ("\t", "tabs"), ("|", "`|`")] {
+    for (delimiter, name) in [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")] {
         let text = format!("timestamp,open,high,low,close,volume\n{ROW}").replace(',', delimiter);
         for profile in [None, Some("alpha_vantage_daily")] {
             let error = refused("A.csv", &text, profile, None);
             assert!(
                 error.starts_with(&format!(
-                    "`FILE` separates its columns with {name}, but profile `alpha_vantage_daily` expects `,`: "
+                    "`FILE` separates its columns with {name}, but profile `alpha_vantage_daily` expects commas: "
                 )),
                 "{error}"
             );
@@ -88,6 +88,11 @@ fn an_unknown_header_names_the_nearest_profile_and_the_difference() {
     assert!(error.contains("known: workshop, alpha_vantage_daily_adjusted,"), "{error}");
     let error = refused("A.csv", format!("timestamp,high,open,low,close,volume\n{ROW}"), None, None);
     assert!(error.contains("the same columns in another order"), "{error}");
+    let error = refused("A.csv", "when,what\n1,2\n", None, None);
+    assert!(
+        error.starts_with("the header of `FILE`, `when,what`, is unknown: correct it or pass `--profile`"),
+        "{error}"
+    );
 }
 
 #[test]
