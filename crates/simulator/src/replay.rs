@@ -100,9 +100,11 @@ pub fn run<S: Strategy, O: Observer>(
         }
         if !this.venue.is_idle() {
             for phase in [Phase::Open, Phase::During, Phase::After, Phase::Close] {
+                this.venue.begin();
                 for bar in today {
-                    this.venue.match_bar(market.traded(bar), phase, &mut this.pending)?;
-                    this.deliver()?;
+                    while this.venue.match_next(market.traded(bar), phase, &mut this.pending)? {
+                        this.deliver()?;
+                    }
                 }
                 this.venue.start_trading();
             }

@@ -65,6 +65,10 @@ struct Resting {
     best: Price,
     /// It started working inside the current session.
     fresh: bool,
+    /// How many orders came before it.
+    arrival: u64,
+    /// The last moment at which it was looked at.
+    looked_at: u64,
 }
 
 /// A candidate execution within one bar.
@@ -87,6 +91,11 @@ pub struct Venue {
     used: Vec<Quantity>,
     last_session: Option<SessionDate>,
     trading: bool,
+    /// Orders that ever came.
+    arrivals: u64,
+    /// What had come when the current moment began, and its number.
+    here: u64,
+    moment: u64,
     ambiguous_bars: u64,
     last_ambiguous: Option<(SessionDate, InstrumentId)>,
 }
@@ -104,6 +113,9 @@ impl Venue {
             used: vec![Quantity::ZERO; instruments],
             last_session: None,
             trading: false,
+            arrivals: 0,
+            here: 0,
+            moment: 0,
             ambiguous_bars: 0,
             last_ambiguous: None,
         }
@@ -149,7 +161,10 @@ impl Venue {
             triggered: false,
             best,
             fresh: self.trading,
+            arrival: self.arrivals,
+            looked_at: 0,
         });
+        self.arrivals += 1;
         Ok(())
     }
 
@@ -227,24 +242,27 @@ impl Venue {
         self.positions[at] = position;
     }
 
-    /// Matches what rests in a bar's instrument at one moment of the session.
+    /// Begins a moment of the session. What is placed while it lasts waits for the next one, and every order trades
+    /// at most once in it.
+    pub fn begin(&mut self) {
+        self.here = self.arrivals;
+        self.moment += 1;
+    }
+
+    /// Looks for one order of a bar's instrument that trades at this moment; false when there is none left.
     ///
-    /// Executions are pushed one after another until nothing more trades; the caller delivers them to the engine
-    /// before it asks for the next phase.
+    /// The caller delivers the events before it asks again, because a fill may make the engine cancel other orders.
     ///
     /// # Errors
     /// [`VenueError::Overflow`], [`VenueError::UnknownInstrument`].
-    pub fn match_bar(&mut self, bar: &Bar, phase: Phase, events: &mut Vec<Event>) -> Result<(), VenueError> {
+    pub fn match_next(&mut self, bar: &Bar, phase: Phase, events: &mut Vec<Event>) -> Result<bool, VenueError> {
         if bar.instrument.index() >= self.positions.len() {
             return Err(VenueError::UnknownInstrument(bar.instrument.0));
         }
-        // Each order trades at most once per phase; `tried` keeps those that could not.
-        let mut tried: Vec<OrderId> = Vec::new();
-        while let Some(touch) = self.next_touch(bar, phase, &tried)? {
-            tried.push(self.resting[touch.at].order.id);
-            self.execute(touch, bar, events)?;
-        }
-        Ok(())
+        let Some(touch) = self.next_touch(bar, phase)? else { return Ok(false) };
+        self.resting[touch.at].looked_at = self.moment;
+        self.execute(touch, bar, events)?;
+        Ok(true)
     }
 
     /// Ends the opening auction: what is placed from here on does not meet the whole session.
@@ -253,13 +271,14 @@ impl Venue {
     }
 
     /// The next order that trades: the oldest, unless an alternative to it trades too and leaves less money.
-    fn next_touch(&mut self, bar: &Bar, phase: Phase, tried: &[OrderId]) -> Result<Option<Touch>, VenueError> {
+    fn next_touch(&mut self, bar: &Bar, phase: Phase) -> Result<Option<Touch>, VenueError> {
         let mut first: Option<Touch> = None;
         let mut rivals = 0;
         for at in 0..self.resting.len() {
             let resting = &mut self.resting[at];
             let meets = phase == Phase::Close || resting.fresh == (phase == Phase::After);
-            if !meets || resting.order.instrument != bar.instrument || tried.contains(&resting.order.id) {
+            let waits = resting.arrival >= self.here || resting.looked_at == self.moment;
+            if !meets || waits || resting.order.instrument != bar.instrument {
                 continue;
             }
             let Some((price, takes_liquidity)) = touched(resting, bar, phase)? else { continue };

@@ -1,6 +1,8 @@
 //! Hand-made markets and scripted strategies.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
 
+pub mod random;
+
 use domain::{
     Bar, Calendar, CorporateAction, Decisions, Fill, InstrumentId, Money, OrderKind, OrderRequest, Price, Quantity,
     Ratio, Session, SessionDate, Strategy, View,
