@@ -245,3 +245,63 @@ impl Lake {
         check::check(&self.files)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::contracts::current;
+
+    fn request(path: &std::path::Path) -> ImportRequest {
+        ImportRequest {
+            paths: vec![path.into()],
+            profile: None,
+            symbol: None,
+            known_at: None,
+            now: Timestamp::parse("2026-01-05T12:00:00Z").unwrap(),
+            strict: false,
+        }
+    }
+
+    #[test]
+    fn an_object_store_and_a_folder_hold_the_same_lake() {
+        let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/sample");
+        let folder = tempfile::tempdir().unwrap();
+        let on_disk = Lake { files: Files::Folder(folder.path().join("lake")) };
+        let store = Lake { files: Files::Store(Arc::new(InMemory::new()), "s3://bucket/lake".to_owned()) };
+        let bad = folder.path().join("bad.csv");
+        std::fs::write(&bad, "dt,sym,open,high,low,close,vol\n2013-03-02,XYZ,1,1,1,1,1\n2013-03-01,XYZ,1,1,1,1,1\n")
+            .unwrap();
+        for path in [&sample, &bad] {
+            let mut summaries = Vec::new();
+            for lake in [&on_disk, &store] {
+                summaries.push(lake.import(&request(path), &mut |_| {}).unwrap());
+                assert_eq!(lake.import(&request(path), &mut |_| {}).unwrap().stored, 0);
+            }
+            assert_eq!(summaries[0], summaries[1]);
+        }
+        let names = on_disk.files.list("").unwrap();
+        assert_eq!(names, store.files.list("").unwrap());
+        for name in &names {
+            assert_eq!(on_disk.files.read(name).unwrap(), store.files.read(name).unwrap(), "{name}");
+        }
+        assert_eq!(on_disk.check().unwrap(), store.check().unwrap());
+        let symbols = [Symbol::new("IBM").unwrap(), Symbol::new("AAPL").unwrap()];
+        assert_eq!(on_disk.market(&symbols, None, None).unwrap(), store.market(&symbols, None, None).unwrap());
+        let ibm = &on_disk.versions(&symbols).unwrap()[0];
+        assert!(ibm.chunk_by(|a, b| a.session == b.session).all(|same| current(same).is_some()));
+    }
+
+    #[test]
+    fn a_lock_in_an_object_store_names_its_owner() {
+        let store = Lake { files: Files::Store(Arc::new(InMemory::new()), "s3://bucket/lake".to_owned()) };
+        let lock = stage::lock(&store.files).unwrap();
+        let error = stage::lock(&store.files).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())) && error.contains("delete"), "{error}");
+        drop(lock);
+        stage::lock(&store.files).unwrap();
+    }
+}

@@ -152,9 +152,10 @@ impl Staging {
         match files {
             Files::Folder(root) => {
                 let id = format!("{}-{}", std::process::id(), unique());
-                let folder = root.join(STAGING).join(id);
-                fs::create_dir_all(folder.join("new")).map_err(|source| LakeError::write(root, source))?;
-                Ok(Self { root: root.clone(), folder, _temporary: None })
+                // Made before its folders are, so that half of them are removed again.
+                let staging = Self { root: root.clone(), folder: root.join(STAGING).join(id), _temporary: None };
+                fs::create_dir_all(staging.folder.join("new")).map_err(|source| LakeError::write(root, source))?;
+                Ok(staging)
             }
             Files::Store(..) => {
                 let temporary = std::env::temp_dir();
@@ -261,7 +262,7 @@ fn upload(store: &Arc<dyn ObjectStore>, from: &Path, to: &str) -> Result<(), Str
 }
 
 /// A name that no other import of this machine has had.
-pub(crate) fn unique() -> String {
+fn unique() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}", now.as_nanos())
 }

@@ -10,8 +10,10 @@ use common::*;
 use lake::{Adjust, Lake, LakeError};
 use parquet::record::RowAccessor as _;
 
-/// Rows of the quarantine: file, line, rule, value, text.
-fn quarantine(location: &str) -> Vec<(String, i64, String, String, String)> {
+/// Of a refused row: file, line, rule, value, text.
+type Refused = (String, i64, String, String, String);
+
+fn quarantine(location: &str) -> Vec<Refused> {
     use parquet::file::reader::FileReader as _;
     let mut found = Vec::new();
     for path in tree(&Path::new(location).join("quarantine")).keys().filter(|path| path.is_file()) {
@@ -26,7 +28,7 @@ fn quarantine(location: &str) -> Vec<(String, i64, String, String, String)> {
     found
 }
 
-fn run(rows: &str) -> (lake::ImportSummary, Vec<(String, i64, String, String, String)>) {
+fn run(rows: &str) -> (lake::ImportSummary, Vec<Refused>) {
     let folder = tempfile::tempdir().unwrap();
     let location = place(&folder);
     let summary = import(&location, &request([workshop(folder.path(), "rows.csv", rows)])).unwrap();
