@@ -158,7 +158,7 @@ impl Import<'_> {
         let state = || fs::metadata(path).and_then(|data| Ok((data.len(), data.modified()?)));
         let before = state().ok();
         let mut input = intake::open(path, request.profile.as_deref(), request.symbol.as_ref(), request.now)?;
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name = asset_name(path);
         self.assets.push(Asset { path: path.into(), name: name.clone(), source: 0 });
         self.summaries.push(ImportSummary::default());
         let what = format!("reading {name}");
@@ -433,6 +433,13 @@ impl Import<'_> {
         let mut file = fs::File::create_new(&path).map_err(failed)?;
         file.write_all(&text).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all()).map_err(failed)
     }
+}
+
+/// What the file is called in the lake: its name, unless that could be taken for something else.
+fn asset_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name: String = name.chars().map(|one| if one.is_control() || one == '/' { '_' } else { one }).collect();
+    if name == "manifest.json" || name.ends_with(".parquet") { format!("{name}.received") } else { name }
 }
 
 /// Beside the bytes of a revision.

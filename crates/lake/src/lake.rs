@@ -96,22 +96,27 @@ impl Lake {
     /// # Errors
     /// A file of the lake cannot be read.
     pub fn symbols(&self) -> Result<Vec<SymbolInfo>, LakeError> {
-        // A bitmap would do for sessions; a set of days is enough at this size.
-        let mut found: BTreeMap<String, std::collections::BTreeSet<SessionDate>> = BTreeMap::new();
+        // Sessions as bits, 64 days to a word: versions of a session count once, and a large lake fits.
+        let mut found: BTreeMap<String, BTreeMap<i32, u64>> = BTreeMap::new();
         for file in self.files.parquet("bars_daily")? {
             each_version(&self.files, &file, None, &mut |symbol, version| {
+                let days = version.session.days();
+                let (word, bit) = (days.div_euclid(64), 1 << days.rem_euclid(64));
                 match found.get_mut(symbol) {
-                    Some(sessions) => sessions.insert(version.session),
-                    None => found.entry(symbol.to_owned()).or_default().insert(version.session),
-                };
+                    Some(words) => *words.entry(word).or_default() |= bit,
+                    None => {
+                        found.insert(symbol.to_owned(), BTreeMap::from([(word, bit)]));
+                    }
+                }
             })?;
         }
-        let info = |(symbol, sessions): (String, std::collections::BTreeSet<SessionDate>)| {
+        let info = |(symbol, words): (String, BTreeMap<i32, u64>)| {
+            let ((first, low), (last, high)) = (words.first_key_value()?, words.last_key_value()?);
             Some(SymbolInfo {
                 symbol: Symbol::new(&symbol).ok()?,
-                first: *sessions.first()?,
-                last: *sessions.last()?,
-                bars: sessions.len() as u64,
+                first: SessionDate::from_days(first * 64 + low.trailing_zeros() as i32),
+                last: SessionDate::from_days(last * 64 + 63 - high.leading_zeros() as i32),
+                bars: words.values().map(|word| u64::from(word.count_ones())).sum(),
             })
         };
         Ok(found.into_iter().filter_map(info).collect())

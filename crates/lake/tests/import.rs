@@ -20,6 +20,8 @@ fn the_sample_comes_in_whole() {
     assert_eq!(summary.read, 12_154);
     let lake = Lake::open(&location).unwrap();
     let symbols = lake.symbols().unwrap();
+    let facebook = &symbols[1];
+    assert_eq!((facebook.first, facebook.last, facebook.bars), (date("2012-05-18"), date("2013-03-01"), 196));
     assert_eq!(
         symbols.iter().map(|one| one.symbol.as_str()).collect::<Vec<_>>(),
         ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
@@ -217,4 +219,19 @@ fn a_changed_dividend_appends() {
     assert_eq!(values(Some("2026-01-01T00:00:00Z")), ["2013-03-04 dividend 0.5"]);
     assert_eq!(values(Some("2013-03-04T14:30:00Z")), ["2013-03-04 dividend 0.5"], "known when the session opens");
     assert!(values(Some("2013-03-04T14:29:59Z")).is_empty());
+}
+
+#[test]
+fn a_file_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = place(&folder);
+    let names = ["manifest.json", "two\nlines.csv", "blank name.csv", "caf\u{e9}.csv"];
+    for (at, name) in names.into_iter().enumerate() {
+        let file = workshop(folder.path(), name, &format!("2013-03-0{},XYZ,10,11,9,10,{at}\n", [1, 4, 5, 6][at]));
+        assert_eq!(import(&location, &request([file])).unwrap().stored, 1, "{name}");
+    }
+    let lake = Lake::open(&location).unwrap();
+    assert_eq!(lake.show(&symbol("XYZ"), None, None, None, Adjust::None).unwrap().len(), 4);
+    assert!(lake.check().unwrap().ok);
+    assert!(!Path::new(&location).join(".staging").exists());
 }
