@@ -194,9 +194,11 @@ impl Writer {
         group.close().map(|_| ())
     }
 
-    fn close(self) -> Result<(), LakeError> {
+    /// Writes the footer, and waits for the disk on a thread of its own.
+    fn close(self) -> Result<Syncing, LakeError> {
         let file = self.file.into_inner().map_err(|error| parquet_failed(&self.path, error))?;
-        file.sync_all().map_err(|source| LakeError::write(&self.path, source))
+        let path = self.path;
+        Ok(std::thread::spawn(move || file.sync_all().map_err(|source| LakeError::write(&path, source))))
     }
 }
 
@@ -210,6 +212,9 @@ pub(crate) fn parquet_failed(path: &Path, error: ParquetError) -> LakeError {
     };
     LakeError::write(path, source)
 }
+
+/// A file on its way to the disk.
+type Syncing = JoinHandle<Result<(), LakeError>>;
 
 /// A row group and the file it belongs to.
 type Job = (PathBuf, BarColumns);
@@ -256,9 +261,10 @@ impl Drop for Encoder {
 
 fn run(queue: &Receiver<Job>) -> Result<(), LakeError> {
     let mut open: Option<Writer> = None;
+    let mut syncing = Vec::new();
     while let Ok((path, columns)) = queue.recv() {
         if let Some(done) = open.take_if(|writer| writer.path != path) {
-            done.close()?;
+            syncing.push(done.close()?);
         }
         let writer = match &mut open {
             Some(writer) => writer,
@@ -266,5 +272,9 @@ fn run(queue: &Receiver<Job>) -> Result<(), LakeError> {
         };
         writer.write(&columns).map_err(|error| parquet_failed(&path, error))?;
     }
-    open.map_or(Ok(()), Writer::close)
+    if let Some(done) = open {
+        syncing.push(done.close()?);
+    }
+    let stopped = || LakeError::write(Path::new("bars_daily"), std::io::Error::other("waiting for the disk stopped"));
+    syncing.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| Err(stopped())))
 }
