@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InstrumentId, Price, Quantity};
+use crate::{InstrumentId, Overflow, Price, Quantity, Ratio};
 
 /// Identifies an order within a run: a function of the step that decided it, so that a replay makes the same ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -137,4 +137,35 @@ pub struct Order {
     pub group: Option<OrderId>,
     /// It may bring a position towards flat, never beyond; the venue fills at most what is held.
     pub reduce_only: bool,
+}
+
+impl Order {
+    /// The same order in shares after a split.
+    ///
+    /// # Errors
+    /// [`Overflow`] when a figure does not fit.
+    pub fn split(&self, ratio: Ratio) -> Result<Self, Overflow> {
+        let price = |price: Price| ratio.price(price);
+        let trail = |trail: Trail| match trail {
+            Trail::Amount(amount) => price(amount).map(Trail::Amount),
+            Trail::BasisPoints(points) => Ok(Trail::BasisPoints(points)),
+        };
+        let kind = match self.kind {
+            OrderKind::Market | OrderKind::MarketOnOpen | OrderKind::MarketOnClose => self.kind,
+            OrderKind::Limit { limit } => OrderKind::Limit { limit: price(limit)? },
+            OrderKind::Stop { stop } => OrderKind::Stop { stop: price(stop)? },
+            OrderKind::StopLimit { stop, limit } => OrderKind::StopLimit { stop: price(stop)?, limit: price(limit)? },
+            OrderKind::TrailingStop { trail: distance } => OrderKind::TrailingStop { trail: trail(distance)? },
+        };
+        let exits = |bracket: Bracket| {
+            let stop_loss = match bracket.stop_loss {
+                None => None,
+                Some(StopLoss::At(stop)) => Some(StopLoss::At(price(stop)?)),
+                Some(StopLoss::Trailing(distance)) => Some(StopLoss::Trailing(trail(distance)?)),
+            };
+            Ok(Bracket { take_profit: bracket.take_profit.map(price).transpose()?, stop_loss })
+        };
+        let bracket = self.bracket.map(exits).transpose()?;
+        Ok(Self { quantity: ratio.quantity(self.quantity)?, kind, bracket, ..*self })
+    }
 }

@@ -2,13 +2,13 @@
 
 use domain::{
     ActionKind, Bar, Bracket, CorporateAction, Decisions, Fill, InstrumentId, Money, Order, OrderId, OrderKind,
-    OrderRequest, Overflow, Quantity, Session, StopLoss, Strategy, Target, View,
+    OrderRequest, Overflow, Quantity, Ratio, Session, StopLoss, Strategy, Target, View,
 };
 
 use crate::book::{Book, Trade};
 use crate::event::{Command, Event};
 use crate::record::{LedgerEntry, LedgerKind, Record};
-use crate::risk::{self, Exposure, Limits, Working};
+use crate::risk::{self, Exposure, Limits, Role, Working};
 
 /// The engine cannot go on: the run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,7 @@ pub struct Step {
 struct OpenOrder {
     order: Order,
     remaining: Quantity,
+    role: Role,
     for_target: bool,
 }
 
@@ -185,13 +186,16 @@ impl<S: Strategy> Engine<S> {
         self.known(fill.instrument)?;
         let at = self.open.iter().position(|open| open.order.id == fill.order);
         let at = at.ok_or(EngineError::UnknownOrder(fill.order.0))?;
-        let entry = self.open[at].order;
+        let (entry, role) = (self.open[at].order, self.open[at].role);
         self.release(at, fill.quantity)?;
         let (moved, fee, ended) = self.book.fill(fill, &session)?;
         self.step.records.push(Record::Ledger(moved));
         self.step.records.extend(fee.map(Record::Ledger));
         self.step.records.extend(ended.map(Record::TradeClosed));
         self.cancel_what_no_longer_reduces(fill.instrument)?;
+        if role != Role::Free {
+            self.cancel_what_counted_on_the_position(fill)?;
+        }
         if let Some(bracket) = entry.bracket {
             self.place_exits(fill, bracket)?;
         }
@@ -232,6 +236,27 @@ impl<S: Strategy> Engine<S> {
         Ok(())
     }
 
+    /// An order that was approved on top of a position may lead too far once an exit has taken the position away: the
+    /// newest such orders are cancelled until what is left may fill.
+    fn cancel_what_counted_on_the_position(&mut self, fill: &Fill) -> Result<(), EngineError> {
+        let counted = |open: &OpenOrder| {
+            let order = &open.order;
+            open.role == Role::Free
+                && order.instrument == fill.instrument
+                && order.quantity.signum() == fill.quantity.signum()
+        };
+        loop {
+            let exposure =
+                Exposure { book: &self.book, working: &self.working, orders_this_session: self.orders_this_session };
+            let newest =
+                (0..self.open.len()).filter(|at| counted(&self.open[*at])).max_by_key(|at| self.open[*at].order.id);
+            match newest {
+                Some(newest) if !risk::still_within(fill.instrument, &self.limits, &exposure) => self.cancel(newest)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
     fn on_order_ended(&mut self, id: OrderId) -> Result<(), EngineError> {
         if let Some(at) = self.open.iter().position(|open| open.order.id == id) {
             let remaining = self.open[at].remaining;
@@ -246,14 +271,8 @@ impl<S: Strategy> Engine<S> {
         match action.kind {
             ActionKind::Split { ratio } => {
                 self.book.split(action.instrument, ratio)?;
-                for open in self.open.iter_mut().filter(|open| open.order.instrument == action.instrument) {
-                    open.remaining = ratio.quantity(open.remaining)?;
-                }
+                self.split_orders(action.instrument, ratio)?;
                 let at = action.instrument.index();
-                let working = &mut self.working[at];
-                working.buys = ratio.quantity(working.buys)?;
-                working.sells = ratio.quantity(working.sells)?;
-                working.certain = ratio.quantity(working.certain)?;
                 self.to_target[at] = ratio.quantity(self.to_target[at])?;
                 self.strategy.on_split(action.instrument, ratio);
             }
@@ -270,6 +289,18 @@ impl<S: Strategy> Engine<S> {
                 self.strategy.on_action(action);
             }
         }
+        Ok(())
+    }
+
+    /// Restates what is open in new shares, and counts again what that adds up to: parts are rounded, not their sum.
+    fn split_orders(&mut self, instrument: InstrumentId, ratio: Ratio) -> Result<(), EngineError> {
+        let mut working = Working::default();
+        for open in self.open.iter_mut().filter(|open| open.order.instrument == instrument) {
+            open.order = open.order.split(ratio)?;
+            open.remaining = ratio.quantity(open.remaining)?;
+            working.count(&open.order, open.role, open.remaining)?;
+        }
+        self.working[instrument.index()] = working;
         Ok(())
     }
 
@@ -336,13 +367,14 @@ impl<S: Strategy> Engine<S> {
         let exposure =
             Exposure { book: &self.book, working: &self.working, orders_this_session: self.orders_this_session };
         match risk::check(order, &self.limits, &exposure) {
-            Ok(approved) => {
+            Ok((approved, role)) => {
+                let order = *approved.order();
                 self.orders_this_session += 1;
-                self.reserve(&order, quantity)?;
+                self.working[instrument.index()].count(&order, role, quantity)?;
                 if for_target {
                     self.to_target[instrument.index()] = self.to_target[instrument.index()].add(quantity)?;
                 }
-                self.open.push(OpenOrder { order, remaining: quantity, for_target });
+                self.open.push(OpenOrder { order, remaining: quantity, role, for_target });
                 self.step.records.push(Record::Ordered(order));
                 self.step.commands.push(Command::Submit(approved));
             }
@@ -391,40 +423,13 @@ impl<S: Strategy> Engine<S> {
         OrderId(id)
     }
 
-    /// Counts an order among what is working; one that can only reduce adds no risk.
-    fn reserve(&mut self, order: &Order, quantity: Quantity) -> Result<(), Overflow> {
-        if order.reduce_only {
-            return Ok(());
-        }
-        let working = &mut self.working[order.instrument.index()];
-        if quantity.signum() > 0 {
-            working.buys = working.buys.add(quantity)?;
-        } else {
-            working.sells = working.sells.add(quantity.abs())?;
-        }
-        if risk::is_certain(&order.kind) {
-            working.certain = working.certain.add(quantity)?;
-        }
-        Ok(())
-    }
-
     /// Takes `quantity` off what an order has working; forgets the order when nothing is left.
     fn release(&mut self, at: usize, quantity: Quantity) -> Result<(), Overflow> {
         let open = &mut self.open[at];
         open.remaining = open.remaining.sub(quantity)?;
-        let (order, for_target, done) = (open.order, open.for_target, open.remaining.is_zero());
+        let (order, role, for_target, done) = (open.order, open.role, open.for_target, open.remaining.is_zero());
         let instrument = order.instrument.index();
-        if !order.reduce_only {
-            let working = &mut self.working[instrument];
-            if quantity.signum() > 0 {
-                working.buys = working.buys.sub(quantity)?;
-            } else {
-                working.sells = working.sells.sub(quantity.abs())?;
-            }
-            if risk::is_certain(&order.kind) {
-                working.certain = working.certain.sub(quantity)?;
-            }
-        }
+        self.working[instrument].count(&order, role, quantity.neg())?;
         if for_target {
             self.to_target[instrument] = self.to_target[instrument].sub(quantity)?;
         }

@@ -3,7 +3,7 @@
 //! Every limit is judged at the worst the account's working orders could do, so that no sequence of fills takes a
 //! position past it. An order that can only shrink a position always passes: risk must never trap anyone.
 
-use domain::{InstrumentId, Money, Notional, Order, OrderKind, Overflow, Price, Quantity};
+use domain::{InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, TimeInForce};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Book;
@@ -153,8 +153,51 @@ pub struct Working {
     pub buys: Quantity,
     /// Unfilled quantity of sell orders, as a positive number.
     pub sells: Quantity,
-    /// Signed unfilled quantity of orders that fill at the next price whatever it is.
+    /// Signed unfilled quantity of those that fill at the next price whatever it is.
     pub certain: Quantity,
+    /// Unfilled quantity, as a positive number, of orders that passed because they only shrink the position.
+    pub shrinking: Quantity,
+    /// Signed unfilled quantity of those that fill at the next price whatever it is.
+    pub certain_shrinking: Quantity,
+    /// Unfilled quantity, as a positive number, of exits: orders that were asked for as reduce-only.
+    pub exits: Quantity,
+}
+
+impl Working {
+    /// Counts `quantity` more of an order; one of the opposite sign takes it off again.
+    pub(crate) fn count(&mut self, order: &Order, role: Role, quantity: Quantity) -> Result<(), Overflow> {
+        let certain = is_certain(order);
+        let buys = order.quantity.signum() > 0;
+        let size = if buys { quantity } else { quantity.neg() };
+        match role {
+            Role::Exit => self.exits = self.exits.add(size)?,
+            Role::Shrinking => {
+                self.shrinking = self.shrinking.add(size)?;
+                if certain {
+                    self.certain_shrinking = self.certain_shrinking.add(quantity)?;
+                }
+            }
+            Role::Free => {
+                let side = if buys { &mut self.buys } else { &mut self.sells };
+                *side = side.add(size)?;
+                if certain {
+                    self.certain = self.certain.add(quantity)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How an approved order counts while it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It may build a position.
+    Free,
+    /// It passed because it can only shrink the position, and leaves as reduce-only so that this stays true.
+    Shrinking,
+    /// It was asked for as reduce-only.
+    Exit,
 }
 
 /// State that the limits are judged against.
@@ -168,9 +211,10 @@ pub struct Exposure<'a> {
     pub orders_this_session: u32,
 }
 
-/// Whether an order fills at the next price, whatever that is.
-pub(crate) fn is_certain(kind: &OrderKind) -> bool {
-    matches!(kind, OrderKind::Market | OrderKind::MarketOnOpen | OrderKind::MarketOnClose)
+/// Whether an order fills at the next price, whatever that is: at the market, and nothing can fill in its stead.
+fn is_certain(order: &Order) -> bool {
+    let at_market = matches!(order.kind, OrderKind::Market | OrderKind::MarketOnOpen | OrderKind::MarketOnClose);
+    at_market && order.group.is_none()
 }
 
 /// Judges an order against every limit.
@@ -178,31 +222,46 @@ pub(crate) fn is_certain(kind: &OrderKind) -> bool {
 /// # Errors
 /// [`Refusal`] with the numbers of the first limit that it breaks.
 #[expect(clippy::result_large_err, reason = "a refusal carries its order, and is rare")]
-pub fn check(order: Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Approved, Refused> {
+pub fn check(order: Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<(Approved, Role), Refused> {
+    if order.reduce_only && reduces(&order, exposure) {
+        return match exit_refusal(&order) {
+            None => Ok((Approved(order), Role::Exit)),
+            Some(reason) => Err(Refused { order, reason }),
+        };
+    }
+    if only_shrinks(&order, exposure) && exit_refusal(&order).is_none() {
+        // Whatever else fills first, it never turns the position round.
+        return Ok((Approved(Order { reduce_only: true, ..order }), Role::Shrinking));
+    }
     match judge(&order, limits, exposure) {
-        Ok(None) => Ok(Approved(order)),
+        Ok(None) => Ok((Approved(order), Role::Free)),
         Ok(Some(reason)) => Err(Refused { order, reason }),
         Err(Overflow) => Err(Refused { order, reason: Refusal::OutOfRange }),
     }
 }
 
+/// Whether the order is on the other side of the position.
+fn reduces(order: &Order, exposure: &Exposure<'_>) -> bool {
+    order.quantity.signum() * exposure.book.position(order.instrument).signum() < 0
+}
+
+/// What even an order that only reduces is refused for.
+fn exit_refusal(order: &Order) -> Option<Refusal> {
+    prices(order).any(|price| price.signum() <= 0).then_some(Refusal::PriceNotPositive)
+}
+
 fn judge(order: &Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Option<Refusal>, Overflow> {
-    let Some(working) = exposure.working.get(order.instrument.index()) else {
+    if order.instrument.index() >= exposure.working.len() {
         return Ok(Some(Refusal::UnknownInstrument));
-    };
+    }
     if order.quantity.is_zero() {
         return Ok(Some(Refusal::NothingToTrade));
     }
-    if prices(order).any(|price| price.signum() <= 0) {
-        return Ok(Some(Refusal::PriceNotPositive));
+    if let Some(reason) = exit_refusal(order) {
+        return Ok(Some(reason));
     }
-    let position = exposure.book.position(order.instrument);
-    let towards_flat = order.quantity.signum() * position.signum() < 0;
-    if order.reduce_only && !towards_flat {
+    if order.reduce_only {
         return Ok(Some(Refusal::NothingToReduce));
-    }
-    if order.reduce_only || only_shrinks(order.quantity, position, working) {
-        return Ok(None);
     }
     let Some(reference) = exposure.book.mark_of(order.instrument) else {
         return Ok(Some(Refusal::NoPriceYet));
@@ -232,7 +291,35 @@ fn judge(order: &Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Opti
     {
         return Ok(Some(Refusal::NotionalTooLarge { notional, max }));
     }
-    let worst = worst_position(order.quantity, position, working)?;
+    judge_positions(order, dearest, limits, exposure)
+}
+
+/// Whether what works may still all fill, after an exit that nobody counted on took part of a position away.
+pub(crate) fn still_within(instrument: InstrumentId, limits: &Limits, exposure: &Exposure<'_>) -> bool {
+    let nothing = Order {
+        id: OrderId(0),
+        instrument,
+        quantity: Quantity::ZERO,
+        kind: OrderKind::Market,
+        time_in_force: TimeInForce::default(),
+        bracket: None,
+        group: None,
+        reduce_only: false,
+    };
+    let price = exposure.book.mark_of(instrument).unwrap_or_default();
+    matches!(judge_positions(&nothing, price, limits, exposure), Ok(None))
+}
+
+/// Judges what the positions could become with the order at a price.
+fn judge_positions(
+    order: &Order,
+    dearest: Price,
+    limits: &Limits,
+    exposure: &Exposure<'_>,
+) -> Result<Option<Refusal>, Overflow> {
+    let position = exposure.book.position(order.instrument);
+    let working = exposure.working.get(order.instrument.index()).copied().unwrap_or_default();
+    let worst = worst_position(order.quantity, position, &working)?;
     if let Some(max) = limits.position_quantity_max
         && worst > max
     {
@@ -265,23 +352,37 @@ fn judge(order: &Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Opti
 }
 
 /// Whether the order, on top of everything that works in its direction, can take the position no further than flat.
-fn only_shrinks(quantity: Quantity, position: Quantity, working: &Working) -> bool {
-    if quantity.signum() * position.signum() >= 0 {
+fn only_shrinks(order: &Order, exposure: &Exposure<'_>) -> bool {
+    let position = exposure.book.position(order.instrument);
+    let Some(working) = exposure.working.get(order.instrument.index()) else { return false };
+    if !reduces(order, exposure) {
         return false;
     }
-    let same_direction = if quantity.signum() > 0 { working.buys } else { working.sells };
-    same_direction.add(quantity.abs()).is_ok_and(|all| all <= position.abs())
+    let same_direction = if order.quantity.signum() > 0 { working.buys } else { working.sells };
+    let all = same_direction.add(working.shrinking).and_then(|all| all.add(order.quantity.abs()));
+    all.is_ok_and(|all| all <= position.abs())
+}
+
+/// A position after up to so much of it is closed.
+fn closed_by(position: Quantity, most: Quantity) -> Result<Quantity, Overflow> {
+    let left = position.abs().sub(most)?.max(Quantity::ZERO);
+    Ok(if position.signum() < 0 { left.neg() } else { left })
 }
 
 /// Largest magnitude the position can reach if any part of what works, and of this order, fills.
 fn worst_position(quantity: Quantity, position: Quantity, working: &Working) -> Result<Quantity, Overflow> {
     let zero = Quantity::ZERO;
-    let long = position.add(working.buys)?.add(quantity.max(zero))?;
-    let short = position.sub(working.sells)?.add(quantity.min(zero))?;
+    // What reduces may fill before what builds the other way.
+    let reduced = closed_by(position, working.shrinking.add(working.exits)?)?;
+    let long = position.max(reduced).add(working.buys)?.add(quantity.max(zero))?;
+    let short = position.min(reduced).sub(working.sells)?.add(quantity.min(zero))?;
     Ok(long.max(short.neg()).max(zero))
 }
 
 /// Margin of all positions once everything that will fill has filled and the rest did its worst.
+///
+/// An order at the market counts as filled, so that a sale pays for a purchase decided in the same step; while a venue
+/// fills it only in part, the account may need more than this for as long.
 fn initial_margin(order: &Order, price: Price, margin: &Margin, exposure: &Exposure<'_>) -> Result<Money, Overflow> {
     let mut required = Money::ZERO;
     for (at, working) in exposure.working.iter().enumerate() {
@@ -293,14 +394,17 @@ fn initial_margin(order: &Order, price: Price, margin: &Margin, exposure: &Expos
             continue;
         }
         let price = if this { price } else { exposure.book.mark_of(instrument).unwrap_or_default() };
-        let settled = position.add(working.certain)?;
-        let certain = is_certain(&order.kind);
+        let settled = position.add(working.certain)?.add(working.certain_shrinking)?;
+        let reducing = working.shrinking.sub(working.certain_shrinking.abs())?.add(working.exits)?;
+        let certain = is_certain(order);
         let base = if this && certain { settled.add(extra)? } else { settled };
         let conditional = if this && !certain { extra } else { Quantity::ZERO };
         let zero = Quantity::ZERO;
-        let long = base.add(working.buys.sub(working.certain.max(zero))?)?.add(conditional.max(zero))?.max(zero);
-        let short =
-            base.sub(working.sells.sub(working.certain.min(zero).neg())?)?.add(conditional.min(zero))?.neg().max(zero);
+        let reduced = closed_by(base, reducing)?;
+        let buys = working.buys.sub(working.certain.max(zero))?;
+        let sells = working.sells.add(working.certain.min(zero))?;
+        let long = base.max(reduced).add(buys)?.add(conditional.max(zero))?.max(zero);
+        let short = base.min(reduced).sub(sells)?.add(conditional.min(zero))?.neg().max(zero);
         let of = |quantity: Quantity, rate: f64| price.times(quantity).basis_points(rate * 10_000.0);
         required = required.add(of(long, margin.initial_long)?.max(of(short, margin.initial_short)?))?;
     }

@@ -14,8 +14,8 @@
 //! that leaves less money fills. Both assumptions cost money, and every bar that needs one is counted as ambiguous.
 
 use domain::{
-    ActionKind, Bar, CorporateAction, Fill, InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price,
-    Quantity, SessionDate, TimeInForce, Trail,
+    ActionKind, Bar, CorporateAction, Fill, InstrumentId, Money, Notional, Order, OrderKind, Overflow, Price, Quantity,
+    SessionDate, TimeInForce, Trail,
 };
 use engine::{Approved, Command, Event, OrderEnd};
 
@@ -209,18 +209,7 @@ impl Venue {
                     resting.remaining = ratio.quantity(resting.remaining)?;
                     resting.traded = ratio.quantity(resting.traded)?;
                     resting.best = ratio.price(resting.best)?;
-                    let restate = |price: Price| ratio.price(price);
-                    resting.order.kind = match resting.order.kind {
-                        OrderKind::Limit { limit } => OrderKind::Limit { limit: restate(limit)? },
-                        OrderKind::Stop { stop } => OrderKind::Stop { stop: restate(stop)? },
-                        OrderKind::StopLimit { stop, limit } => {
-                            OrderKind::StopLimit { stop: restate(stop)?, limit: restate(limit)? }
-                        }
-                        OrderKind::TrailingStop { trail: Trail::Amount(amount) } => {
-                            OrderKind::TrailingStop { trail: Trail::Amount(restate(amount)?) }
-                        }
-                        kind => kind,
-                    };
+                    resting.order = resting.order.split(ratio)?;
                 }
             }
             ActionKind::Delisting { .. } => {
@@ -455,7 +444,10 @@ fn limit_touched(limit: Price, buys: bool, bar: &Bar, phase: Phase) -> Option<Pr
     let good = |price: Price| if buys { price <= limit } else { price >= limit };
     match phase {
         Phase::Open if good(bar.open) => Some(bar.open),
-        Phase::During if good(if buys { bar.low } else { bar.high }) => Some(limit),
+        // Nobody trades outside the bar, whatever the limit allows.
+        Phase::During if good(if buys { bar.low } else { bar.high }) => {
+            Some(if buys { limit.min(bar.high) } else { limit.max(bar.low) })
+        }
         _ => None,
     }
 }
@@ -464,7 +456,10 @@ fn stop_touched(stop: Price, buys: bool, bar: &Bar, phase: Phase) -> Option<Pric
     let beyond = |price: Price| if buys { price >= stop } else { price <= stop };
     match phase {
         Phase::Open if beyond(bar.open) => Some(bar.open),
-        Phase::During | Phase::After if beyond(if buys { bar.high } else { bar.low }) => Some(stop),
+        // An order that came inside the session may have its trigger behind it: it trades where the bar did.
+        Phase::During | Phase::After if beyond(if buys { bar.high } else { bar.low }) => {
+            Some(if buys { stop.max(bar.low) } else { stop.min(bar.high) })
+        }
         _ => None,
     }
 }

@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn an_order_fills_after_the_session_of_its_decision(market in markets(), wishes in wishes()) {
+    fn an_order_fills_after_the_session_of_its_decision_and_within_its_bar(market in markets(), wishes in wishes()) {
         let outcome = simulate(&market, Chaos::new(wishes), all_costs(), Limits::default(), cash()).unwrap();
         let mut decided = std::collections::HashMap::new();
         for (session, record) in &outcome.records {
@@ -107,7 +107,11 @@ proptest! {
                 decided.insert(order.id, (*session, order.reduce_only));
             }
         }
+        let bars: std::collections::HashMap<_, _> =
+            market.bars().iter().map(|bar| ((bar.session, bar.instrument), *bar)).collect();
         for fill in outcome.fills() {
+            let bar = bars[&(fill.session, fill.instrument)];
+            prop_assert!(bar.low <= fill.price && fill.price <= bar.high, "{fill:?} outside {bar:?}");
             let (session, exit) = decided[&fill.order];
             // Exits of a bracket work from their entry's fill on, within the same session.
             prop_assert!(fill.session > session || exit && fill.session == session, "{fill:?} decided on {session}");

@@ -1,5 +1,5 @@
 //! Hand-made markets and scripted strategies.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "each test file uses its part")]
 
 pub mod random;
 
