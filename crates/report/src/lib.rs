@@ -19,4 +19,4 @@ pub mod sheet;
 mod statistics;
 
 pub use metrics::{Metric, Metrics, Rates, Value, metrics};
-pub use sheet::IndexRow;
+pub use sheet::{IndexRow, index_page, tear_sheet};

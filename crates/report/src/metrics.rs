@@ -6,7 +6,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::catalogue::{self, CATALOGUE};
+use crate::catalogue::CATALOGUE;
 use crate::run::{EquityPoint, Run};
 use crate::statistics as stats;
 

@@ -1,6 +1,21 @@
-//! The tear sheet.
+//! The tear sheet, and the page that lists several.
+//!
+//! Tables are written as HTML here, so that they are read and printed without a script; the charts are drawn by
+//! `assets/sheet.js` with the embedded plotly.js from JSON in the page. A content security policy forbids the page to
+//! fetch anything, so a mistake shows as an empty chart and not as a request.
+
+mod data;
+mod html;
+mod months;
+mod parts;
+
+use html::escape;
+
 use crate::metrics::Metrics;
 use crate::run::Run;
+
+const STYLE: &str = include_str!("../assets/sheet.css");
+const SCRIPT: &str = include_str!("../assets/sheet.js");
 
 /// One line of the page that lists several runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,4 +36,76 @@ pub struct IndexRow {
     pub max_drawdown: Option<f64>,
     /// Run id.
     pub run_id: String,
+}
+
+/// A run as one HTML file that needs nothing else.
+#[must_use]
+pub fn tear_sheet(run: &Run, metrics: &Metrics) -> String {
+    let options: String = run
+        .instruments
+        .iter()
+        .enumerate()
+        .map(|(at, one)| format!("<option value=\"{at}\">{}</option>", escape(&one.symbol)))
+        .collect();
+    let body = [
+        parts::header(run),
+        parts::tiles(metrics),
+        section("Equity and drawdown", "", "<div id=\"equity\" class=\"chart high\"></div>"),
+        section("Monthly returns", "", &parts::monthly(&run.equity)),
+        section(
+            "Price and trades",
+            &format!("<label>Symbol <select id=\"symbol\">{options}</select></label>"),
+            "<p class=\"muted\">Closing price, earlier prices restated for splits.</p><div id=\"price\" class=\"chart\"></div>",
+        ),
+        section(
+            "Rolling Sharpe ratio",
+            "",
+            &format!(
+                "<p class=\"muted\">Over the last {} sessions, per year of 252, no risk-free rate.</p>\
+                 <div id=\"sharpe\" class=\"chart low\"></div>",
+                data::WINDOW
+            ),
+        ),
+        section(&format!("Trades ({})", run.trades.len()), "", &parts::trades(&run.trades)),
+        section("Metrics", "", &parts::definitions(metrics)),
+        section("Remarks", "", &parts::remarks(run)),
+        section("Run", "", &parts::manifest(&run.manifest)),
+        format!("<script type=\"application/json\" id=\"data\">{}</script>", data::json(run)),
+        plotly_js(),
+        format!("<script>{SCRIPT}</script>"),
+    ];
+    page(&run.manifest.name, &body.join("\n"))
+}
+
+/// A page that lists runs and links to their tear sheets.
+#[must_use]
+pub fn index_page(title: &str, rows: &[IndexRow]) -> String {
+    let table = section("Runs", "", &parts::index(rows));
+    page(title, &format!("<header><h1>{}</h1></header>\n{table}", escape(title)))
+}
+
+fn section(title: &str, beside: &str, content: &str) -> String {
+    format!("<section><div class=\"title\"><h2>{title}</h2>{beside}</div>{content}</section>")
+}
+
+fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; \
+         style-src 'unsafe-inline'; img-src data: blob:\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n",
+        escape(title)
+    )
+}
+
+/// The first script element of those the crate carries: plotly.js, without the two megabytes of MathJax.
+fn plotly_js() -> String {
+    const END: &str = "</script>";
+    let scripts = plotly::Plot::offline_js_sources();
+    match scripts.find(END) {
+        Some(at) => scripts[..at + END.len()].to_owned(),
+        None => scripts,
+    }
 }

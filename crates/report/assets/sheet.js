@@ -1,0 +1,93 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const by = (id) => document.getElementById(id);
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+  function layout(more) {
+    const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), zerolinecolor: colour("rule"), automargin: true };
+    const base = {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", dragmode: "zoom", showlegend: false,
+      font: { family: "system-ui, -apple-system, Segoe UI, sans-serif", size: 12, color: colour("muted") },
+      margin: { l: 8, r: 8, t: 26, b: 26 },
+      hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink") } },
+      modebar: { color: colour("muted"), activecolor: colour("accent"), bgcolor: "rgba(0,0,0,0)" },
+    };
+    for (const [name, value] of Object.entries(more)) {
+      base[name] = /^[xy]axis/.test(name) ? { ...axis, ...(name[0] === "x" ? { type: "date", hoverformat: "%Y-%m-%d" } : {}), ...value } : value;
+    }
+    return base;
+  }
+
+  function drawEquity() {
+    const { date, equity, drawdown } = data.equity;
+    Plotly.react("equity", [
+      { x: date, y: equity, name: "Equity", type: "scatter", mode: "lines", line: { color: colour("accent"), width: 1.6 }, hovertemplate: "%{y:,.2f}" },
+      { x: date, y: drawdown, xaxis: "x2", yaxis: "y2", name: "Drawdown", type: "scatter", mode: "lines", fill: "tozeroy", line: { color: colour("down"), width: 1.2 }, hovertemplate: "%{y:.2%}" },
+    ], layout({
+      hovermode: "x",
+      xaxis: { showticklabels: false, anchor: "y" }, yaxis: { domain: [0.36, 1], tickformat: ",.0f", title: { text: "Equity" } },
+      xaxis2: { matches: "x", anchor: "y2" }, yaxis2: { domain: [0, 0.3], tickformat: ".0%", title: { text: "Drawdown" } },
+    }), config);
+  }
+
+  function drawSharpe() {
+    const { date, sharpe } = data.equity;
+    Plotly.react("sharpe", [
+      { x: date, y: sharpe, name: "Sharpe", type: "scatter", mode: "lines", line: { color: colour("accent"), width: 1.4 }, hovertemplate: "%{y:.2f}" },
+    ], layout({ xaxis: { range: date.length > 1 ? [date[0], date[date.length - 1]] : undefined }, yaxis: { zeroline: true, zerolinecolor: colour("muted") } }), config);
+  }
+
+  function markers(name, symbol, tint, of) {
+    return {
+      x: of.date, y: of.price, customdata: of.quantity.map((quantity, at) => [quantity, of.paid[at]]), name, type: "scatter", mode: "markers",
+      marker: { symbol, size: 9, color: colour(tint), line: { color: colour("page"), width: 1 } },
+      hovertemplate: "%{customdata[0]:,} at %{customdata[1]:,.2f}",
+    };
+  }
+
+  function drawPrice() {
+    const one = data.instruments[Number(by("symbol").value)];
+    if (!one) return;
+    Plotly.react("price", [
+      { x: one.date, y: one.close, name: "Close", type: "scatter", mode: "lines", line: { color: colour("muted"), width: 1.2 }, hovertemplate: "%{y:,.2f}" },
+      markers("Bought", "triangle-up", "up", one.bought),
+      markers("Sold", "triangle-down", "down", one.sold),
+    ], layout({
+      showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
+      // A new symbol starts unzoomed; a new colour scheme keeps the zoom.
+      uirevision: one.symbol, xaxis: {}, yaxis: { tickformat: ",.2~f" },
+    }), config);
+  }
+
+  function draw() {
+    drawEquity();
+    drawPrice();
+    drawSharpe();
+  }
+
+  function sortBy(table, column) {
+    const heads = [...table.tHead.rows[0].cells];
+    const down = heads[column].getAttribute("aria-sort") === "ascending";
+    heads.forEach((head, at) => at === column ? head.setAttribute("aria-sort", down ? "descending" : "ascending") : head.removeAttribute("aria-sort"));
+    const key = (row) => {
+      const cell = row.cells[column];
+      return cell.dataset.v === undefined ? cell.textContent : cell.dataset.v === "" ? null : Number(cell.dataset.v);
+    };
+    const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
+    rows.sort(([a], [b]) => {
+      // What is missing comes last either way.
+      if (a === null || b === null) return (a === null) - (b === null);
+      return (a < b ? -1 : a > b ? 1 : 0) * (down ? -1 : 1);
+    });
+    table.tBodies[0].append(...rows.map(([, row]) => row));
+  }
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    [...table.tHead.rows[0].cells].forEach((head, at) => head.firstChild.addEventListener("click", () => sortBy(table, at)));
+  }
+  by("symbol").addEventListener("change", drawPrice);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
+})();
