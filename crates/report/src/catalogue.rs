@@ -144,6 +144,8 @@ pub(crate) const CATALOGUE: &[Entry] = &[
         Unit::Ratio,
         "Fourth standardised moment of the session returns less that of a normal distribution, corrected for bias as pandas does (quantstats).",
     ),
+    entry("best_session", "Best session", Unit::Percent, "Largest session return, as a share (quantstats' best)."),
+    entry("worst_session", "Worst session", Unit::Percent, "Smallest session return, as a share (quantstats' worst)."),
     entry(
         "sharpe_ratio_a",
         "Sharpe of years (backtrader)",
@@ -175,7 +177,25 @@ pub(crate) const CATALOGUE: &[Entry] = &[
         Unit::Money,
         "Mean profit of the closed trades after fees, in the account's currency.",
     ),
+    entry(
+        "average_win",
+        "Average win",
+        Unit::Money,
+        "Mean profit of the closed trades with a profit of zero or more after fees, in the account's currency.",
+    ),
+    entry(
+        "average_loss",
+        "Average loss",
+        Unit::Money,
+        "Mean profit of the closed trades that lost money after fees, in the account's currency; negative.",
+    ),
     entry("exposure", "Exposure", Unit::Percent, "Share of the sessions that ended with a position."),
+    entry(
+        "gross_exposure",
+        "Gross exposure",
+        Unit::Percent,
+        "Mean over the sessions of the value of all positions, long and short added, over the equity.",
+    ),
     entry(
         "turnover",
         "Turnover",

@@ -189,6 +189,8 @@ impl<'a> Figures<'a> {
             "tail_ratio" => Some(stats::percentile(returns?, 0.95)?.abs() / stats::percentile(returns?, 0.05)?.abs()),
             "skew" => stats::skew(returns?),
             "kurtosis" => stats::kurtosis(returns?),
+            "best_session" => returns?.iter().copied().reduce(f64::max),
+            "worst_session" => returns?.iter().copied().reduce(f64::min),
             "sharpe_ratio_a" => self.sharpe_ratio_a(),
             "sqn" => self.sqn(),
             "trades" => Some(self.profits.len() as f64),
@@ -198,9 +200,16 @@ impl<'a> Figures<'a> {
             }
             "profit_factor" => self.profit_factor(),
             "average_trade" => stats::mean(&self.profits),
+            "average_win" => self.mean_profit(|profit| profit >= 0.0),
+            "average_loss" => self.mean_profit(|profit| profit < 0.0),
             "exposure" => {
                 let held = self.run.equity.iter().filter(|point| point.gross > 0.0).count();
                 Some(held as f64 / self.run.equity.len() as f64)
+            }
+            "gross_exposure" => {
+                self.returns.as_ref()?;
+                let shares: Vec<f64> = self.run.equity.iter().map(|point| point.gross / point.equity).collect();
+                stats::mean(&shares)
             }
             "turnover" => self.turnover(),
             "fees" => Some(stats::sum(self.run.fills.iter().map(|fill| fill.fee))),
@@ -278,6 +287,11 @@ impl<'a> Figures<'a> {
         let won = stats::sum(self.profits.iter().map(|profit| profit.max(0.0)));
         let lost = stats::sum(self.profits.iter().map(|profit| profit.min(0.0)));
         Some(won / -lost)
+    }
+
+    fn mean_profit(&self, counts: impl Fn(f64) -> bool) -> Option<f64> {
+        let profits: Vec<f64> = self.profits.iter().copied().filter(|profit| counts(*profit)).collect();
+        stats::mean(&profits)
     }
 
     fn turnover(&self) -> Option<f64> {

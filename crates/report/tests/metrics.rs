@@ -81,6 +81,8 @@ fn open_trades_are_not_counted() {
     is(&ours, "win_rate", 2.0 / 3.0);
     is(&ours, "profit_factor", 3.0);
     is(&ours, "average_trade", 20.0 / 3.0);
+    is(&ours, "average_win", 15.0);
+    is(&ours, "average_loss", -10.0);
     let mean = 20.0 / 3.0_f64;
     let deviation = (((30.0 - mean).powi(2) + (-10.0 - mean).powi(2) + mean.powi(2)) / 3.0).sqrt();
     is(&ours, "sqn", 3.0_f64.sqrt() * mean / deviation);
@@ -93,6 +95,7 @@ fn exposure_turnover_and_fees_come_from_positions_and_fills() {
     run.fills = vec![fill(10.0, 5.0, 0.25), fill(-10.0, 6.0, 0.5)];
     let ours = metrics(&run, None, Rates::default());
     is(&ours, "exposure", 0.25);
+    is(&ours, "gross_exposure", 0.125);
     is(&ours, "turnover", (50.0 + 60.0) / 100.0 * 252.0 / 4.0);
     is(&ours, "fees", 0.75);
 }
@@ -107,7 +110,7 @@ fn what_is_not_defined_is_null_and_never_zero() {
     let ratios = ["sharpe_ratio", "sortino_ratio", "calmar_ratio", "tail_ratio", "skew", "kurtosis", "alpha", "beta"];
     null(&of(&[100.0, 100.0, 100.0]), &ratios);
     null(&of(&[100.0, 101.0]), &["annual_volatility", "sharpe_ratio", "sortino_ratio", "skew", "kurtosis"]);
-    let trades = ["sqn", "win_rate", "profit_factor", "average_trade"];
+    let trades = ["sqn", "win_rate", "profit_factor", "average_trade", "average_win", "average_loss"];
     null(&of(&EQUITY), &trades);
     let all = of(&[]);
     for (name, metric) in all.iter().filter(|(name, _)| !matches!(*name, "trades" | "fees")) {
