@@ -42,7 +42,10 @@ fn main() -> anyhow::Result<()> {
         let mut equities = Vec::new();
         for _ in 0..5 {
             let start = Instant::now();
-            equities = combos.par_iter().map(|&(fast, slow)| final_equity(&market, fast, slow)).collect::<Result<Vec<_>, _>>()?;
+            equities = combos
+                .par_iter()
+                .map(|&(fast, slow)| final_equity(&market, fast, slow))
+                .collect::<Result<Vec<_>, _>>()?;
             best = best.min(start.elapsed().as_secs_f64());
         }
         let equities: Vec<f64> = equities.into_iter().map(Money::to_f64).collect();

@@ -130,6 +130,7 @@ pub struct Import {
     /// Files, or folders of files.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// The lake.
     #[command(flatten)]
     pub lake: InLake,
     /// Layout of the files, where the header does not tell; a name or a TOML file of your own.
@@ -152,6 +153,7 @@ pub struct Import {
 /// `algotrading data check`
 #[derive(Debug, Args)]
 pub struct Check {
+    /// The lake.
     #[command(flatten)]
     pub lake: InLake,
     /// Print the findings as JSON.
@@ -165,6 +167,7 @@ pub struct Show {
     /// Symbol.
     #[arg(value_name = "SYM", value_parser = symbol)]
     pub symbol: Symbol,
+    /// The lake.
     #[command(flatten)]
     pub lake: InLake,
     /// First date.
@@ -203,6 +206,7 @@ pub enum Adjust {
 pub struct Sql {
     /// One read-only statement; `-` reads it from standard input.
     pub sql: String,
+    /// The lake.
     #[command(flatten)]
     pub lake: InLake,
     /// How the rows are written.
@@ -216,6 +220,7 @@ pub struct RunFile {
     /// The run file.
     #[arg(value_name = "RUN.toml")]
     pub run: PathBuf,
+    /// The lake.
     #[command(flatten)]
     pub lake: InLake,
     /// Override one key of the run file; may be given more than once.
@@ -226,6 +231,7 @@ pub struct RunFile {
 /// `algotrading backtest`
 #[derive(Debug, Args)]
 pub struct Backtest {
+    /// The run.
     #[command(flatten)]
     pub run_file: RunFile,
     /// Folder for the run; runs/ID unless said.
@@ -239,6 +245,7 @@ pub struct Backtest {
 /// `algotrading lookahead-check`
 #[derive(Debug, Args)]
 pub struct LookaheadCheck {
+    /// The run.
     #[command(flatten)]
     pub run_file: RunFile,
     /// How many dates to cut the data at.

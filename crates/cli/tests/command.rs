@@ -110,7 +110,11 @@ fn tree(folder: &Path) -> Vec<(PathBuf, String)> {
 }
 
 fn first_parquet(folder: &Path) -> PathBuf {
-    tree(folder).into_iter().map(|(path, _)| path).find(|path| path.extension().is_some_and(|ext| ext == "parquet")).unwrap()
+    tree(folder)
+        .into_iter()
+        .map(|(path, _)| path)
+        .find(|path| path.extension().is_some_and(|ext| ext == "parquet"))
+        .unwrap()
 }
 
 #[test]
@@ -124,7 +128,7 @@ fn demo_goes_from_the_vendors_files_to_tear_sheets() {
     }
     for name in ["sma", "ema", "breakout"] {
         let sheet = fs::read_to_string(place.path(&format!("demo/runs/{name}/report.html"))).unwrap();
-        assert!(sheet.contains("</html>") && !sheet.contains("src=\"http"), "{name}");
+        assert!(sheet.contains("</html>") && !sheet.contains("<script src"), "{name}");
         assert!(place.path(&format!("demo/runs/{name}/journal.jsonl")).exists());
     }
     // Again over the same folder: the same runs.
@@ -160,10 +164,7 @@ fn backtest_json_holds_fills_trades_and_defined_metrics() {
         assert_eq!(fill["fee"].as_f64().unwrap(), fill["quantity"].as_f64().unwrap().abs() * 0.005);
     }
     let trades = &answer["trades"];
-    assert_eq!(
-        trades["closed"].as_u64().unwrap(),
-        trades["won"].as_u64().unwrap() + trades["lost"].as_u64().unwrap()
-    );
+    assert_eq!(trades["closed"].as_u64().unwrap(), trades["won"].as_u64().unwrap() + trades["lost"].as_u64().unwrap());
     for (name, metric) in answer["metrics"].as_object().unwrap() {
         assert!(metric.get("value").is_some(), "{name}");
         assert!(metric["definition"].as_str().unwrap().len() > 10, "{name} has no definition");
@@ -266,15 +267,21 @@ fn rows_outside_the_calendar_are_refused_and_counted() {
          2004-01-05,AAA,1,2,1,2,100\n2004-01-10,AAA,1,2,1,2,100\n1890-01-06,AAA,1,2,1,2,100\n2004-01-06,AAA,3,2,1,2,100\n",
     );
     let counts = place.json(&["data", "import", "rows.csv"]);
-    assert_eq!((counts["read"].as_u64(), counts["stored"].as_u64(), counts["quarantined"].as_u64()), (Some(4), Some(1), Some(3)));
+    assert_eq!(
+        (counts["read"].as_u64(), counts["stored"].as_u64(), counts["quarantined"].as_u64()),
+        (Some(4), Some(1), Some(3))
+    );
     for rule in ["off_session", "outside_calendar", "high_low"] {
         assert_eq!(counts["rules"][rule], 1, "{rule}: {counts}");
     }
     let before = tree(&place.path("lake"));
     let again = place.json(&["data", "import", "rows.csv"]);
-    assert_eq!((again["stored"].as_u64(), again["unchanged"].as_u64(), again["quarantined"].as_u64()), (Some(0), Some(1), Some(3)));
+    assert_eq!(
+        (again["stored"].as_u64(), again["unchanged"].as_u64(), again["quarantined"].as_u64()),
+        (Some(0), Some(1), Some(3))
+    );
     assert_eq!(tree(&place.path("lake")), before);
-    place.write("strict.csv", "dt,sym,open,high,low,close,vol\n2004-01-07,AAA,1,2,1,2,7\n2004-01-11,AAA,1,2,1,2,100\n");
+    place.write("strict.csv", "dt,sym,open,high,low,close,vol\n2004-01-07,AAA,1,3,1,2,7\n2004-01-11,AAA,1,2,1,2,100\n");
     place.fails(&["data", "import", "strict.csv", "--strict"], &["off_session"]);
 }
 
@@ -352,7 +359,10 @@ fn every_verb_explains_itself_with_examples() {
     ] {
         let done = place.run(&[verb, &["--help"]].concat());
         let text = String::from_utf8(done.stdout).unwrap();
-        assert!(text.contains("Example") && text.contains(&format!("algotrading {}", verb.join(" "))), "{verb:?}: {text}");
+        assert!(
+            text.contains("Example") && text.contains(&format!("algotrading {}", verb.join(" "))),
+            "{verb:?}: {text}"
+        );
     }
 }
 

@@ -1,0 +1,247 @@
+//! A lake that is open.
+
+use std::collections::BTreeMap;
+
+use domain::{SessionDate, Symbol, Timestamp};
+use serde::Serialize;
+
+use crate::actions::{self, ActionVersion};
+use crate::adjust::{self, Adjust, ShownBar};
+use crate::check::{self, CheckReport};
+use crate::contracts::Version;
+use crate::error::LakeError;
+use crate::files::Files;
+use crate::location::{self, Address};
+use crate::market::{self, MarketData};
+use crate::stored::{each_version, source_text};
+use crate::summary::{ImportRequest, ImportSummary, Progress};
+use crate::{import, stage};
+
+/// A lake: a folder or `s3://bucket/prefix`.
+#[derive(Debug)]
+pub struct Lake {
+    pub(crate) files: Files,
+}
+
+/// What the lake has of a symbol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SymbolInfo {
+    /// The ticker.
+    pub symbol: Symbol,
+    /// Its first session.
+    pub first: SessionDate,
+    /// Its last session.
+    pub last: SessionDate,
+    /// Sessions with a bar.
+    pub bars: u64,
+}
+
+/// A corporate action as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownAction {
+    /// First session without the right.
+    pub ex_date: SessionDate,
+    /// `split`, `dividend` or `delisting`.
+    pub kind: &'static str,
+    /// New shares per old share; cash per share after a split of the same day; the last price.
+    pub value: domain::Price,
+    /// Since when it is known.
+    pub known_at: Timestamp,
+    /// Revision of the file it came from.
+    pub source: String,
+}
+
+impl Lake {
+    /// Opens a lake to read it; an import that a crash cut short is completed.
+    ///
+    /// # Errors
+    /// Nothing was ever imported there, or the place is none for a lake.
+    pub fn open(location: &str) -> Result<Self, LakeError> {
+        let lake = Self::create(location)?;
+        if let Files::Folder(root) = &lake.files {
+            stage::recover_for_reading(root)?;
+        }
+        if lake.files.parquet("bars_daily")?.is_empty() && lake.files.parquet("quarantine")?.is_empty() {
+            return Err(LakeError::NoLake { location: location.to_owned() });
+        }
+        Ok(lake)
+    }
+
+    /// Opens a lake to import into it; nothing is made before an import is complete.
+    ///
+    /// # Errors
+    /// The place is none for a lake.
+    pub fn create(location: &str) -> Result<Self, LakeError> {
+        let files = match location::parse(location)? {
+            Address::Folder(path) => Files::Folder(path.into()),
+            Address::S3 { .. } => Files::Store(location::store(location)?, location.trim_end_matches('/').to_owned()),
+        };
+        Ok(Self { files })
+    }
+
+    /// Imports files: all of them or, after an error, nothing.
+    ///
+    /// # Errors
+    /// A file cannot be read or recognised, the lake cannot be written, or `strict` and a row is not perfect.
+    pub fn import(
+        &self,
+        request: &ImportRequest,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ImportSummary, LakeError> {
+        import::import(&self.files, request, progress)
+    }
+
+    /// The symbols in alphabetical order.
+    ///
+    /// # Errors
+    /// A file of the lake cannot be read.
+    pub fn symbols(&self) -> Result<Vec<SymbolInfo>, LakeError> {
+        // A bitmap would do for sessions; a set of days is enough at this size.
+        let mut found: BTreeMap<String, std::collections::BTreeSet<SessionDate>> = BTreeMap::new();
+        for file in self.files.parquet("bars_daily")? {
+            each_version(&self.files, &file, None, &mut |symbol, version| {
+                match found.get_mut(symbol) {
+                    Some(sessions) => sessions.insert(version.session),
+                    None => found.entry(symbol.to_owned()).or_default().insert(version.session),
+                };
+            })?;
+        }
+        let info = |(symbol, sessions): (String, std::collections::BTreeSet<SessionDate>)| {
+            Some(SymbolInfo {
+                symbol: Symbol::new(&symbol).ok()?,
+                first: *sessions.first()?,
+                last: *sessions.last()?,
+                bars: sessions.len() as u64,
+            })
+        };
+        Ok(found.into_iter().filter_map(info).collect())
+    }
+
+    /// All versions of some symbols' bars, sorted by session and time known.
+    pub(crate) fn versions(&self, symbols: &[Symbol]) -> Result<Vec<Vec<Version>>, LakeError> {
+        let index: BTreeMap<&str, usize> = symbols.iter().enumerate().map(|(at, one)| (one.as_str(), at)).collect();
+        let mut found = vec![Vec::new(); symbols.len()];
+        if let (Some((first, _)), Some((last, _))) = (index.first_key_value(), index.last_key_value()) {
+            for file in self.files.parquet("bars_daily")? {
+                let mut ahead: (String, Option<usize>) = (String::new(), index.get("").copied());
+                each_version(&self.files, &file, Some((first, last)), &mut |symbol, version| {
+                    if ahead.0 != symbol {
+                        ahead = (symbol.to_owned(), index.get(symbol).copied());
+                    }
+                    if let Some(at) = ahead.1 {
+                        found[at].push(version);
+                    }
+                })?;
+            }
+        }
+        for (symbol, versions) in symbols.iter().zip(&mut found) {
+            if versions.is_empty() {
+                return Err(self.unknown(symbol));
+            }
+            versions.sort_by_key(|version: &Version| (version.session, version.known_at));
+        }
+        // The same symbol may be asked for twice.
+        for at in 0..symbols.len() {
+            let first = index[symbols[at].as_str()];
+            if first != at {
+                found[at] = found[first].clone();
+            }
+        }
+        Ok(found)
+    }
+
+    fn unknown(&self, symbol: &Symbol) -> LakeError {
+        let known = self.symbols().unwrap_or_default();
+        let nearest = known
+            .iter()
+            .map(|one| (strsim::jaro_winkler(one.symbol.as_str(), symbol.as_str()), one.symbol.as_str()))
+            .filter(|(likeness, _)| *likeness > 0.6)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let nearest = match nearest {
+            Some((_, name)) => format!("; did you mean {name}?"),
+            None if known.len() <= 10 => {
+                let names: Vec<_> = known.iter().map(|one| one.symbol.as_str()).collect();
+                format!(", only {}", names.join(", "))
+            }
+            None => format!(" among its {}", known.len()),
+        };
+        LakeError::UnknownSymbol { symbol: symbol.clone(), nearest }
+    }
+
+    pub(crate) fn action_versions(&self, symbols: &[Symbol]) -> Result<Vec<Vec<ActionVersion>>, LakeError> {
+        let found = actions::read(&self.files, |symbol| symbols.iter().any(|one| one.as_str() == symbol))?;
+        Ok(symbols.iter().map(|symbol| found.get(symbol.as_str()).cloned().unwrap_or_default()).collect())
+    }
+
+    /// Corporate actions of a symbol by ex-date, as they were known at a time, or now.
+    ///
+    /// # Errors
+    /// A file of the lake cannot be read.
+    pub fn actions(&self, symbol: &Symbol, as_of: Option<Timestamp>) -> Result<Vec<ShownAction>, LakeError> {
+        let versions = self.action_versions(std::slice::from_ref(symbol))?.pop().unwrap_or_default();
+        let shown = |one: ActionVersion| ShownAction {
+            ex_date: one.ex_date,
+            kind: one.kind.name(),
+            value: domain::Price::from_units(one.value),
+            known_at: Timestamp::from_micros(one.known_at),
+            source: source_text(one.source),
+        };
+        Ok(actions::current(&versions, as_of.map(Timestamp::micros)).into_iter().map(shown).collect())
+    }
+
+    /// Bars of a symbol by session, as they were known at a time, or now.
+    ///
+    /// Adjusted prices stand in terms of the last bar known, even when `to` cuts it off.
+    ///
+    /// # Errors
+    /// The lake does not have the symbol, or one of its files cannot be read.
+    pub fn show(
+        &self,
+        symbol: &Symbol,
+        from: Option<SessionDate>,
+        to: Option<SessionDate>,
+        as_of: Option<Timestamp>,
+        adjust: Adjust,
+    ) -> Result<Vec<ShownBar>, LakeError> {
+        let versions = self.versions(std::slice::from_ref(symbol))?.pop().unwrap_or_default();
+        let as_of = as_of.map(Timestamp::micros);
+        let bars: Vec<Version> = versions
+            .chunk_by(|a, b| a.session == b.session)
+            .filter_map(|same| same.iter().rfind(|version| as_of.is_none_or(|as_of| version.known_at <= as_of)))
+            .copied()
+            .collect();
+        let actions = match adjust {
+            Adjust::None => Vec::new(),
+            _ => {
+                let versions = self.action_versions(std::slice::from_ref(symbol))?.pop().unwrap_or_default();
+                actions::current(&versions, as_of)
+            }
+        };
+        let mut shown = adjust::shown(symbol, &bars, &actions, adjust)?;
+        shown.retain(|bar| from.is_none_or(|from| bar.dt >= from) && to.is_none_or(|to| bar.dt <= to));
+        Ok(shown)
+    }
+
+    /// What a run trades: bars and actions of symbols, in the order given, with only what was known in time.
+    ///
+    /// # Errors
+    /// The lake does not have a symbol, or one of its files cannot be read.
+    pub fn market(
+        &self,
+        symbols: &[Symbol],
+        from: Option<SessionDate>,
+        to: Option<SessionDate>,
+    ) -> Result<MarketData, LakeError> {
+        let versions = self.versions(symbols)?;
+        let actions = self.action_versions(symbols)?;
+        Ok(market::market(symbols, &versions, &actions, (from, to)))
+    }
+
+    /// Reads everything and holds it against the contracts.
+    ///
+    /// # Errors
+    /// The lake's files cannot even be listed.
+    pub fn check(&self) -> Result<CheckReport, LakeError> {
+        check::check(&self.files)
+    }
+}
