@@ -91,14 +91,29 @@ test("the selector shows each symbol's line, with one marker a fill", async () =
   await page.selectOption("#symbol", "0");
 });
 
+test("the price can be shown on a logarithmic scale", async () => {
+  const type = () => page.evaluate(() => document.getElementById("price")._fullLayout.yaxis.type);
+  assert.equal(await type(), "linear");
+  await page.check("#log");
+  await page.waitForFunction(() => document.getElementById("price")._fullLayout.yaxis.type === "log");
+  await page.uncheck("#log");
+  await page.waitForFunction(() => document.getElementById("price")._fullLayout.yaxis.type === "linear");
+});
+
 test("hovering shows the value of that session", async () => {
   const area = page.locator("#equity .nsewdrag").first();
   await area.scrollIntoViewIfNeeded();
   const box = await area.boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 4 });
-  await page.waitForSelector("#equity .hoverlayer .hovertext");
-  const shown = await page.$$eval("#equity .hoverlayer text", (texts) => texts.map((text) => text.textContent).join(" "));
   const value = (number) => number.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const near = Math.round(data.equity.equity.length / 2);
+  const known = data.equity.equity.slice(near - 30, near + 30).map(value);
+  // On its way the pointer crosses other sessions, whose values show first.
+  await page.waitForFunction((known) => {
+    const shown = [...document.querySelectorAll("#equity .hoverlayer text")].map((text) => text.textContent).join(" ");
+    return known.some((text) => shown.includes(text));
+  }, known, { timeout: 5000 });
+});
   const near = Math.round(data.equity.equity.length / 2);
   const known = data.equity.equity.slice(near - 30, near + 30).map(value);
   assert.ok(known.some((text) => shown.includes(text)), `hover text: ${shown}`);

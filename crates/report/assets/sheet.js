@@ -5,7 +5,7 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   // On a telephone a finger scrolls the page; the tools would lie over the legend.
   const narrow = matchMedia("(max-width: 640px)").matches;
-  const config = { responsive: true, displayModeBar: narrow ? false : undefined, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const config = { responsive: true, displayModeBar: narrow ? false : "hover", displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
   function layout(more) {
     const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), zerolinecolor: colour("rule"), automargin: true };
@@ -58,8 +58,8 @@
       markers("Sold", "triangle-down", "down", one.sold),
     ], layout({
       showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
-      // A new symbol starts unzoomed; a new colour scheme keeps the zoom.
-      uirevision: one.symbol, xaxis: {}, yaxis: { tickformat: ",.2~f" },
+      // A new symbol or scale starts unzoomed; a new colour scheme keeps the zoom.
+      uirevision: one.symbol + by("log").checked, xaxis: {}, yaxis: { tickformat: ",.2~f", ...(by("log").checked ? { type: "log", dtick: "D2" } : { type: "linear" }) },
     }), config);
   }
 
@@ -89,7 +89,7 @@
   for (const table of document.querySelectorAll("table.sortable")) {
     [...table.tHead.rows[0].cells].forEach((head, at) => head.firstChild.addEventListener("click", () => sortBy(table, at)));
   }
-  by("symbol").addEventListener("change", drawPrice);
+  for (const id of ["symbol", "log"]) by(id).addEventListener("change", drawPrice);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();
 })();

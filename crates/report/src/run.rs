@@ -122,11 +122,11 @@ pub struct Trade {
     pub entry: f64,
     /// Mean price out; absent while open.
     pub exit: Option<f64>,
-    /// Money made, fees taken off; at the last price while open.
+    /// Money made, fees taken off. Of an open trade what its fees and dividends came to; the position is in the equity.
     pub profit: f64,
     /// Fees paid.
     pub fees: f64,
-    /// Sessions held.
+    /// Sessions held; 0 when not known, as of an open trade.
     pub bars: u32,
 }
 

@@ -54,7 +54,10 @@ pub fn tear_sheet(run: &Run, metrics: &Metrics) -> String {
         section("Monthly returns", "", &parts::monthly(&run.equity)),
         section(
             "Price and trades",
-            &format!("<label>Symbol <select id=\"symbol\">{options}</select></label>"),
+            &format!(
+                "<span><label><input type=\"checkbox\" id=\"log\"> Log scale</label> \
+                 <label>Symbol <select id=\"symbol\">{options}</select></label></span>"
+            ),
             "<p class=\"muted\">Closing price, earlier prices restated for splits.</p><div id=\"price\" class=\"chart\"></div>",
         ),
         section(

@@ -104,23 +104,34 @@ pub(super) fn trades(trades: &[Trade]) -> String {
     for trade in trades {
         let side = if trade.quantity < 0.0 { "Short" } else { "Long" };
         let closed = trade.closed.map_or_else(|| "open".to_owned(), |date| date.to_string());
-        let exit = match trade.exit {
-            Some(price) => cell(price, number(price, 2), ""),
-            None => format!("<td data-v=\"\" class=\"n\">{NONE}</td>"),
+        let none = || format!("<td data-v=\"\" class=\"n\">{NONE}</td>");
+        let exit = trade.exit.map_or_else(none, |price| cell(price, number(price, 2), ""));
+        let held = f64::from(trade.bars);
+        let sessions = if trade.bars > 0 { cell(held, number(held, 0), "") } else { none() };
+        // What fees and dividends came to so far would read as the whole of it.
+        let profit = match trade.closed {
+            Some(_) => cell(trade.profit, number(trade.profit, 2), sign(trade.profit)),
+            None => none(),
         };
         let _ = write!(
             html,
             "<tr><td>{}</td><td>{side}</td><td>{}</td><td>{closed}</td>{}{}{}{exit}{}{}</tr>",
             escape(&trade.symbol),
             trade.opened,
-            cell(f64::from(trade.bars), number(f64::from(trade.bars), 0), ""),
+            sessions,
             cell(trade.quantity, shares(trade.quantity), ""),
             cell(trade.entry, number(trade.entry, 2), ""),
-            cell(trade.profit, number(trade.profit, 2), sign(trade.profit)),
+            profit,
             cell(trade.fees, number(trade.fees, 2), ""),
         );
     }
-    html + "</tbody></table></div>"
+    html.push_str("</tbody></table></div>");
+    if trades.iter().any(|trade| trade.closed.is_none()) {
+        html.push_str(
+            "<p class=\"muted\">Open trades are valued in the equity; their profit counts once they close.</p>",
+        );
+    }
+    html
 }
 
 /// Every metric and what it means.
