@@ -114,9 +114,24 @@ test("hovering shows the value of that session", async () => {
     return known.some((text) => shown.includes(text));
   }, known, { timeout: 5000 });
 });
-  const near = Math.round(data.equity.equity.length / 2);
-  const known = data.equity.equity.slice(near - 30, near + 30).map(value);
-  assert.ok(known.some((text) => shown.includes(text)), `hover text: ${shown}`);
+
+test("hovering over a marker shows its own fill", async () => {
+  await page.locator("#price").scrollIntoViewIfNeeded();
+  const { bought, sold } = data.instruments[0];
+  // The loneliest, so that no other marker lies over it.
+  const days = [...bought.date, ...sold.date].map((date) => Date.parse(date));
+  const room = bought.date.map((date, at) => Math.min(...days.map((day, other) => (other === at ? Infinity : Math.abs(day - Date.parse(date))))));
+  const at = room.indexOf(Math.max(...room));
+  const place = await page.evaluate(([date, price]) => {
+    const chart = document.getElementById("price"), { xaxis, yaxis } = chart._fullLayout, box = chart.getBoundingClientRect();
+    return [box.x + xaxis._offset + xaxis.d2p(date), box.y + yaxis._offset + yaxis.d2p(price)];
+  }, [bought.date[at], bought.price[at]]);
+  await page.mouse.move(...place, { steps: 4 });
+  const price = bought.paid[at].toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  await page.waitForFunction((parts) => {
+    const shown = [...document.querySelectorAll("#price .hoverlayer text")].map((text) => text.textContent).join(" ");
+    return parts.every((part) => shown.includes(part));
+  }, [bought.date[at], `${bought.quantity[at].toLocaleString("en-US")} at ${price}`], { timeout: 5000 });
 });
 
 test("zooming the equity zooms the drawdown with it", async () => {

@@ -44,8 +44,9 @@
   function markers(name, symbol, tint, of) {
     return {
       x: of.date, y: of.price, customdata: of.quantity.map((quantity, at) => [quantity, of.paid[at]]), name, type: "scatter", mode: "markers",
-      marker: { symbol, size: 9, color: colour(tint), line: { color: colour("page"), width: 1 } },
-      hovertemplate: "%{customdata[0]:,} at %{customdata[1]:,.2f}",
+      // Up to a radius of 3 plotly takes the pointer to be on a marker and not on the line beneath; the outline adds to its size.
+      marker: { symbol, size: 6, color: colour(tint), line: { color: colour(tint), width: 2 } },
+      hovertemplate: "%{x|%Y-%m-%d}<br>%{customdata[0]:,} at %{customdata[1]:,.2f}",
     };
   }
 
@@ -53,10 +54,12 @@
     const one = data.instruments[Number(by("symbol").value)];
     if (!one) return;
     Plotly.react("price", [
-      { x: one.date, y: one.close, name: "Close", type: "scatter", mode: "lines", line: { color: colour("muted"), width: 1.2 }, hovertemplate: "%{y:,.2f}" },
+      { x: one.date, y: one.close, name: "Close", type: "scatter", mode: "lines", line: { color: colour("muted"), width: 1.2 }, hovertemplate: "%{x|%Y-%m-%d}<br>%{y:,.2f}" },
       markers("Bought", "triangle-up", "up", one.bought),
       markers("Sold", "triangle-down", "down", one.sold),
     ], layout({
+      // Of all traces at once it would show the nearest fill of either side, though it was on another day.
+      hovermode: "closest", hoverdistance: 40,
       showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
       // A new symbol or scale starts unzoomed; a new colour scheme keeps the zoom.
       uirevision: one.symbol + by("log").checked, xaxis: {}, yaxis: { tickformat: ",.2~f", ...(by("log").checked ? { type: "log", dtick: "D2" } : { type: "linear" }) },
