@@ -1,79 +1,98 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const narrow = () => window.innerWidth < 600;
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const by = (id) => document.getElementById(id);
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  // On a telephone a finger scrolls the page; the tools would lie over the legend.
+  const narrow = matchMedia("(max-width: 640px)").matches;
+  const config = { responsive: true, displayModeBar: narrow ? false : "hover", displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
-const look = () => ({
-  paper_bgcolor: css("--ground"),
-  plot_bgcolor: css("--ground"),
-  font: { family: "system-ui, sans-serif", size: 13, color: css("--ink") },
-  margin: { l: narrow() ? 56 : 76, r: 12, t: 12, b: 36 },
-  hovermode: "x unified",
-  hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--line"), font: { color: css("--ink") } },
-  legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-});
-const axis = more => ({ gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true, ...more });
-const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-const draw = (id, traces, layout) => Plotly.react(id, traces, { ...look(), ...layout }, settings);
-
-function equity() {
-  const shapes = data.worst ? [{
-    type: "rect", xref: "x", yref: "paper", x0: data.worst.peak, x1: data.worst.end, y0: 0, y1: 1,
-    fillcolor: css("--loss"), opacity: 0.08, line: { width: 0 },
-  }] : [];
-  draw("equity", [
-    { name: "equity", x: data.dates, y: data.equity, type: "scatter", mode: "lines", line: { color: css("--accent"), width: 1.6 }, hovertemplate: "%{y:,.2f}" },
-    { name: "drawdown", x: data.dates, y: data.drawdown, yaxis: "y2", type: "scatter", mode: "lines", fill: "tozeroy", line: { color: css("--loss"), width: 1 }, hovertemplate: "%{y:.2%}" },
-  ], {
-    shapes, showlegend: false,
-    xaxis: axis({ type: "date", anchor: "y2" }),
-    yaxis: axis({ title: { text: "equity, USD" }, domain: [0.34, 1], tickformat: ",.0f" }),
-    yaxis2: axis({ title: { text: "drawdown" }, domain: [0, 0.28], tickformat: ".0%" }),
-  });
-}
-
-function sharpe() {
-  draw("sharpe", [{ name: "Sharpe", x: data.dates, y: data.sharpe, type: "scatter", mode: "lines", line: { color: css("--accent"), width: 1.4 }, hovertemplate: "%{y:.2f}" }],
-    { showlegend: false, xaxis: axis({ type: "date" }), yaxis: axis({ title: { text: "Sharpe ratio" } }) });
-}
-
-function price() {
-  const chosen = data.instruments[document.getElementById("symbol").selectedIndex] || data.instruments[0];
-  if (!chosen) return;
-  const marks = (name, side, symbol, color) => ({
-    name, x: side.map(fill => fill.date), y: side.map(fill => fill.price), text: side.map(fill => fill.text),
-    type: "scatter", mode: "markers", hovertemplate: "%{text}",
-    marker: { symbol, size: 9, color: css(color), line: { width: 1, color: css("--ground") } },
-  });
-  draw("price", [
-    { name: chosen.symbol, x: chosen.dates, y: chosen.close, type: "scatter", mode: "lines", line: { color: css("--soft"), width: 1.2 }, hovertemplate: "%{y:,.2f}" },
-    marks("bought", chosen.fills.filter(fill => fill.side > 0), "triangle-up", "--gain"),
-    marks("sold", chosen.fills.filter(fill => fill.side < 0), "triangle-down", "--loss"),
-  ], { xaxis: axis({ type: "date" }), yaxis: axis({ title: { text: "price, USD" }, tickformat: ",.2~f" }) });
-}
-
-function all() { equity(); sharpe(); price(); }
-
-function sortable(table) {
-  table.querySelectorAll("th button").forEach((button, column) => button.addEventListener("click", () => {
-    const head = button.closest("th");
-    const down = head.getAttribute("aria-sort") === "ascending";
-    table.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
-    const order = (a, b) => {
-      const [x, y] = [key(a), key(b)];
-      const [m, n] = [Number(x), Number(y)];
-      const both = x !== "" && y !== "" && !Number.isNaN(m) && !Number.isNaN(n);
-      return (both ? m - n : x.localeCompare(y)) * (down ? -1 : 1);
+  function layout(more) {
+    const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), zerolinecolor: colour("rule"), automargin: true };
+    const base = {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", dragmode: narrow ? false : "zoom", showlegend: false,
+      font: { family: "system-ui, -apple-system, Segoe UI, sans-serif", size: 12, color: colour("muted") },
+      margin: { l: 8, r: 8, t: 26, b: 26 },
+      hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink") } },
+      modebar: { color: colour("muted"), activecolor: colour("accent"), bgcolor: "rgba(0,0,0,0)" },
     };
-    const body = table.tBodies[0];
-    body.append(...[...body.rows].sort(order));
-  }));
-}
+    for (const [name, value] of Object.entries(more)) {
+      base[name] = /^[xy]axis/.test(name) ? { ...axis, ...(name[0] === "x" ? { type: "date", hoverformat: "%Y-%m-%d" } : {}), ...value } : value;
+    }
+    return base;
+  }
 
-document.getElementById("symbol").addEventListener("change", price);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
-document.querySelectorAll("table.sortable").forEach(sortable);
-all();
-document.documentElement.dataset.ready = "yes";
+  function drawEquity() {
+    const { date, equity, drawdown } = data.equity;
+    Plotly.react("equity", [
+      { x: date, y: equity, name: "Equity", type: "scatter", mode: "lines", line: { color: colour("accent"), width: 1.6 }, hovertemplate: "%{y:,.2f}" },
+      { x: date, y: drawdown, xaxis: "x2", yaxis: "y2", name: "Drawdown", type: "scatter", mode: "lines", fill: "tozeroy", line: { color: colour("down"), width: 1.2 }, hovertemplate: "%{y:.2%}" },
+    ], layout({
+      hovermode: "x",
+      xaxis: { showticklabels: false, anchor: "y" }, yaxis: { domain: [0.36, 1], tickformat: ",.0f", title: { text: "Equity" } },
+      xaxis2: { matches: "x", anchor: "y2" }, yaxis2: { domain: [0, 0.3], tickformat: ".0%", title: { text: "Drawdown" } },
+    }), config);
+  }
+
+  function drawSharpe() {
+    const { date, sharpe } = data.equity;
+    Plotly.react("sharpe", [
+      { x: date, y: sharpe, name: "Sharpe", type: "scatter", mode: "lines", line: { color: colour("accent"), width: 1.4 }, hovertemplate: "%{y:.2f}" },
+    ], layout({ xaxis: { range: date.length > 1 ? [date[0], date[date.length - 1]] : undefined }, yaxis: { zeroline: true, zerolinecolor: colour("muted") } }), config);
+  }
+
+  function markers(name, symbol, tint, of) {
+    return {
+      x: of.date, y: of.price, customdata: of.quantity.map((quantity, at) => [quantity, of.paid[at]]), name, type: "scatter", mode: "markers",
+      // Up to a radius of 3 plotly takes the pointer to be on a marker and not on the line beneath; the outline adds to its size.
+      marker: { symbol, size: 6, color: colour(tint), line: { color: colour(tint), width: 2 } },
+      hovertemplate: "%{x|%Y-%m-%d}<br>%{customdata[0]:,} at %{customdata[1]:,.2f}",
+    };
+  }
+
+  function drawPrice() {
+    const one = data.instruments[Number(by("symbol").value)];
+    if (!one) return;
+    Plotly.react("price", [
+      { x: one.date, y: one.close, name: "Close", type: "scatter", mode: "lines", line: { color: colour("muted"), width: 1.2 }, hovertemplate: "%{x|%Y-%m-%d}<br>%{y:,.2f}" },
+      markers("Bought", "triangle-up", "up", one.bought),
+      markers("Sold", "triangle-down", "down", one.sold),
+    ], layout({
+      // Of all traces at once it would show the nearest fill of either side, though it was on another day.
+      hovermode: "closest", hoverdistance: 40,
+      showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
+      // A new symbol or scale starts unzoomed; a new colour scheme keeps the zoom.
+      uirevision: one.symbol + by("log").checked, xaxis: {}, yaxis: { tickformat: ",.2~f", ...(by("log").checked ? { type: "log", dtick: "D2" } : { type: "linear" }) },
+    }), config);
+  }
+
+  function draw() {
+    drawEquity();
+    drawPrice();
+    drawSharpe();
+  }
+
+  function sortBy(table, column) {
+    const heads = [...table.tHead.rows[0].cells];
+    const down = heads[column].getAttribute("aria-sort") === "ascending";
+    heads.forEach((head, at) => at === column ? head.setAttribute("aria-sort", down ? "descending" : "ascending") : head.removeAttribute("aria-sort"));
+    const key = (row) => {
+      const cell = row.cells[column];
+      return cell.dataset.v === undefined ? cell.textContent : cell.dataset.v === "" ? null : Number(cell.dataset.v);
+    };
+    const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
+    rows.sort(([a], [b]) => {
+      // What is missing comes last either way.
+      if (a === null || b === null) return (a === null) - (b === null);
+      return (a < b ? -1 : a > b ? 1 : 0) * (down ? -1 : 1);
+    });
+    table.tBodies[0].append(...rows.map(([, row]) => row));
+  }
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    [...table.tHead.rows[0].cells].forEach((head, at) => head.firstChild.addEventListener("click", () => sortBy(table, at)));
+  }
+  for (const id of ["symbol", "log"]) by(id).addEventListener("change", drawPrice);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
+})();

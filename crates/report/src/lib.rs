@@ -1,21 +1,22 @@
-//! What a run came to: figures with their definitions, and a tear sheet.
+//! From a finished run to its figures and its tear sheet.
 //!
-//! [`metrics`] measures a [`run::Run`]; [`tear_sheet`] shows both as one HTML file that opens from disk and loads
-//! nothing, charts included. The charts are drawn by plotly.js, which the crate of that name carries.
+//! A [`run::Run`] holds what happened as plain numbers. [`metrics()`] derives the figures a reader compares runs by,
+//! each with the sentence that defines it, and [`tear_sheet`] draws both into one HTML file that opens from disk:
+//! the charting library is embedded, the traces are JSON, and nothing is fetched.
 //!
-//! In reading order: [`run`] (what is measured and shown), [`figures`], `drawdown`, `sheet` (the tear sheet), `index`
-//! (the overview of several), `page` (what the pages share).
+//! - [`run`]: what a report needs to know of a run
+//! - [`metrics`](mod@metrics): the figures and their definitions
+//! - [`sheet`]: the tear sheet and the page that lists several
 //!
-//! Invariant: no clock, no input or output; the same run gives the same bytes.
+//! Invariant: the same run gives the same figures and the same bytes; a figure that is not defined is null, never
+//! zero and never infinite; no text of a run reaches the page unescaped.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod drawdown;
-pub mod figures;
-mod index;
-mod page;
+mod catalogue;
+pub mod metrics;
 pub mod run;
-mod sheet;
+pub mod sheet;
+mod statistics;
 
-pub use figures::{DEFINITIONS, Metric, Metrics, Rates, Value, metrics};
-pub use index::{IndexRow, index_page};
-pub use sheet::tear_sheet;
+pub use metrics::{Metric, Metrics, Rates, Value, metrics};
+pub use sheet::{IndexRow, index_page, tear_sheet};

@@ -1,78 +1,81 @@
-//! What a run was: plain data, ready to be measured and shown.
+//! What a report needs to know of a run: plain figures, ready to be shown.
+//!
+//! Amounts are floats in the account's currency and prices floats in the instrument's. A report rounds and draws;
+//! it decides nothing, so the exact types of the engine end here.
 
 use domain::SessionDate;
 use serde::{Deserialize, Serialize};
 
-/// Everything a tear sheet shows.
+/// A finished run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// What identifies it.
+    /// What was run, on what.
     pub manifest: Manifest,
-    /// What was traded, with its prices.
+    /// Prices of what was traded.
     pub instruments: Vec<Instrument>,
-    /// The account after each session.
+    /// The account after each session, oldest first.
     pub equity: Vec<EquityPoint>,
-    /// Round trips; those still open have no `closed`.
+    /// Round trips, those still open last.
     pub trades: Vec<Trade>,
-    /// Executions.
+    /// Executions, oldest first.
     pub fills: Vec<Fill>,
     /// How many orders each limit stopped.
     pub refused: Vec<Count>,
-    /// Bars that reached two exits, so that the worse was assumed.
+    /// Bars that touched both a stop and a target; the worse of the two was assumed.
     pub ambiguous_bars: u64,
-    /// What a reader should know, one sentence each.
+    /// What the reader should know, in whole sentences.
     pub notes: Vec<String>,
 }
 
-/// What identifies a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What was run, on what: enough to run it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Hash of configuration, input and version.
+    /// Follows from the configuration, the inputs and the version.
     pub run_id: String,
-    /// Strategy and parameters in words.
+    /// The strategy, for people.
     pub name: String,
-    /// Version of the program.
+    /// Of the program.
     pub version: String,
-    /// Configuration as canonical TOML.
+    /// The whole configuration as TOML, defaults written out.
     pub config: String,
-    /// What was read.
+    /// What the prices came from.
     pub inputs: Vec<Input>,
-    /// Hash of what was read.
+    /// Digest of every bar and action the run was given, in hex.
     pub input_sha256: String,
-    /// When it ran, for runs that are tied to a time.
+    /// When it was started, RFC 3339; absent where the report must be the same each time.
     pub started: Option<String>,
-    /// Whether the prices are made up.
+    /// The prices were made by a generator and are no market's.
     pub synthetic: bool,
 }
 
-/// One input.
+/// One source of prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// Kind or name.
+    /// What it is.
     pub name: String,
-    /// Revision.
+    /// Which version of it.
     pub revision: String,
 }
 
-/// So many of something.
+/// How often something happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// Of what.
+    /// What.
     pub name: String,
-    /// How many.
+    /// How often.
     pub count: u64,
 }
 
-/// A symbol with its prices.
+/// An instrument and its prices, restated in shares of the last day so that a split is no cliff.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Instrument {
     /// Ticker.
     pub symbol: String,
-    /// Bars in shares of the last day.
+    /// One a session, oldest first.
     pub bars: Vec<PriceBar>,
 }
 
-/// Prices of one session in shares of the last day.
+/// The prices of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PriceBar {
     /// Session.
@@ -85,45 +88,45 @@ pub struct PriceBar {
     pub low: f64,
     /// Last price.
     pub close: f64,
-    /// Shares.
+    /// Shares traded.
     pub volume: f64,
 }
 
-/// The account at the end of a session, in its currency.
+/// The account after a session.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EquityPoint {
     /// Session.
     pub date: SessionDate,
-    /// Cash plus positions.
+    /// Cash plus the value of the positions.
     pub equity: f64,
-    /// Cash, short-sale proceeds included.
+    /// Cash.
     pub cash: f64,
-    /// Long minus short.
+    /// Value of the positions, shorts negative.
     pub net: f64,
-    /// Long plus short.
+    /// Value of the positions, shorts positive.
     pub gross: f64,
 }
 
-/// A round trip from flat to flat.
+/// A round trip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trade {
     /// Ticker.
     pub symbol: String,
     /// Session of the first fill.
     pub opened: SessionDate,
-    /// Session of the last fill; none while the position stands.
+    /// Session of the last fill; absent while open.
     pub closed: Option<SessionDate>,
-    /// Largest position; short is negative.
+    /// Largest position held, short negative.
     pub quantity: f64,
-    /// Average price of the entry.
+    /// Mean price in.
     pub entry: f64,
-    /// Average price of the exit.
+    /// Mean price out; absent while open.
     pub exit: Option<f64>,
-    /// After fees, dividends and borrowing; while open, what has been realised.
+    /// Money made, fees taken off. Of an open trade what its fees and dividends came to; the position is in the equity.
     pub profit: f64,
-    /// Commission, within `profit`.
+    /// Fees paid.
     pub fees: f64,
-    /// Sessions between the first and the last fill.
+    /// Sessions held; 0 when not known, as of an open trade.
     pub bars: u32,
 }
 
@@ -134,12 +137,12 @@ pub struct Fill {
     pub date: SessionDate,
     /// Ticker.
     pub symbol: String,
-    /// Bought (positive) or sold (negative).
+    /// Shares, sold negative.
     pub quantity: f64,
-    /// As traded.
+    /// Price paid, as it was then.
     pub price: f64,
-    /// In shares of the last day.
+    /// The same price in shares of the last day, for the chart.
     pub chart_price: f64,
-    /// Commission.
+    /// Fee paid.
     pub fee: f64,
 }
