@@ -212,6 +212,12 @@ pub struct Sql {
     /// How the rows are written.
     #[arg(long, value_parser = ["table", "csv", "json"], default_value = "table")]
     pub format: String,
+    /// Threads of the query; with more than one, rows without ORDER BY may change places.
+    #[arg(long)]
+    pub threads: Option<u16>,
+    /// Memory of the query in MiB; larger sorts go to temporary files.
+    #[arg(long)]
+    pub memory_mib: Option<u32>,
 }
 
 /// A run file with its layers.

@@ -5,7 +5,7 @@
 //! ([`backtest`]), collects what the report shows ([`collect`]) and leaves a folder that appears whole or not at all
 //! ([`folder`]).
 //!
-//! In reading order: [`args`] (the command line), [`config`], [`backtest`], [`collect`], [`folder`], [`lookahead`],
+//! In reading order: [`args`] (the command line), [`config`], [`backtest`], [`collect`], [`folder`], [`lookahead`], [`cut`],
 //! [`targets`] (a table as a strategy), [`engine_sql`] (the program beside this one), [`print`], [`command`].
 //!
 //! Invariant: standard output carries the answer and nothing else; a failure is one sentence on standard error.
@@ -16,6 +16,7 @@ pub mod backtest;
 pub mod collect;
 pub mod command;
 pub mod config;
+pub mod cut;
 pub mod engine_sql;
 pub mod folder;
 pub mod lookahead;

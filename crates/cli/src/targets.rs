@@ -64,9 +64,6 @@ fn rows(text: &str, symbols: &[Symbol]) -> Result<Vec<TableRow>> {
             .map_err(|_| anyhow::anyhow!("line {line}: the target `{}` is not a number of shares", row.target))?;
         found.push(TableRow { session, instrument: InstrumentId(*id), target });
     }
-    if found.is_empty() {
-        bail!("has no rows");
-    }
     Ok(found)
 }
 
@@ -88,7 +85,6 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         assert!(read("dt,sym\n").unwrap_err().contains("no column `target`"));
-        assert!(read("dt,sym,target\n").unwrap_err().contains("no rows"));
         assert!(
             read("dt,sym,target\n2004-01-05,AAPL,1\n05/01/2004,AAPL,1\n")
                 .unwrap_err()

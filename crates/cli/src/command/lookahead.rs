@@ -1,14 +1,31 @@
 //! `algotrading lookahead-check`
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use domain::{SessionDate, Strategy};
+use lake::Lake;
+use strategies::StrategyConfig;
 
+use super::data;
 use crate::args::LookaheadCheck;
-use crate::lookahead;
+use crate::backtest::Prepared;
 use crate::print::{Reply, count};
+use crate::{cut, lookahead, targets};
+
+/// A fresh strategy that knows data up to a date: a query is asked again over a lake that ends there.
+fn strategy(prepared: &Prepared, args: &LookaheadCheck, cut: Option<SessionDate>) -> Result<Box<dyn Strategy + Send>> {
+    let (StrategyConfig::Targets { sql: Some(_), .. }, Some(cut)) = (&prepared.config.strategy, cut) else {
+        return prepared.strategy();
+    };
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    cut::cut(&Lake::open(&args.run_file.lake.lake)?, cut, folder.path(), data::now()?)?;
+    let location = folder.path().join("lake").display().to_string();
+    let table = targets::read(&prepared.config, &args.run_file.run, &location)?;
+    Ok(prepared.config.strategy.build(prepared.config.data.symbols.len(), table)?)
+}
 
 pub(super) fn run(args: &LookaheadCheck) -> Result<Reply> {
     let prepared = super::prepare(&args.run_file)?;
-    let verdict = lookahead::check(&prepared, usize::from(args.cuts), |_| prepared.strategy())?;
+    let verdict = lookahead::check(&prepared, usize::from(args.cuts), |cut| strategy(&prepared, args, cut))?;
     let failed = !verdict.leaks.is_empty();
     if args.json {
         return Ok(Reply { failed, ..Reply::json(&verdict)? });
@@ -23,6 +40,11 @@ pub(super) fn run(args: &LookaheadCheck) -> Result<Reply> {
             or_nothing(&leak.without),
             leak.cut
         ));
+    }
+    if matches!(prepared.config.strategy, StrategyConfig::Targets { file: Some(_), .. }) {
+        text.push_str(
+            "strategy.file is taken as it is: whether its rows knew the future cannot be told from the file\n",
+        );
     }
     let (decisions, cuts) = (count(verdict.decisions as u64), verdict.cuts.len());
     text.push_str(&if failed {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use lake::Lake;
+use strategies::StrategyConfig;
 
 use crate::args::{Cli, Data, RunFile, Verb};
 use crate::backtest::Prepared;
@@ -28,7 +29,11 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Data(Data::Check(args)) => data::check(&args),
         Verb::Data(Data::Show(args)) => data::show(&args),
         Verb::Sql(args) => {
-            let arguments = [args.sql, "--lake".to_owned(), args.lake.lake, "--format".to_owned(), args.format];
+            let mut arguments = vec![args.sql, "--lake".to_owned(), args.lake.lake, "--format".to_owned(), args.format];
+            let more = [("--threads", args.threads.map(u32::from)), ("--memory-mib", args.memory_mib)];
+            for (name, value) in more {
+                arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value.to_string()]));
+            }
             let status = engine_sql::pass_through(&arguments)?;
             Ok(Reply { text: String::new(), failed: !status.success() })
         }
@@ -49,5 +54,9 @@ fn prepare(args: &RunFile) -> Result<Prepared> {
 fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> {
     let lake = Lake::open(location)?;
     let table = targets::read(&config, run_file, location)?;
+    anyhow::ensure!(
+        !table.is_empty() || !matches!(config.strategy, StrategyConfig::Targets { .. }),
+        "the table of targets has no rows; give at least one with dt, sym and target"
+    );
     crate::backtest::prepare(config, &lake, table)
 }
