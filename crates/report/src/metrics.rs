@@ -128,14 +128,15 @@ pub(crate) fn drawdowns(equity: &[EquityPoint]) -> Vec<f64> {
 
 /// The deepest drawdown, as positions in the equity.
 #[derive(Debug, Clone, Copy)]
-struct Fall {
-    peak: usize,
-    trough: usize,
-    recovery: Option<usize>,
+pub(crate) struct Fall {
+    pub(crate) peak: usize,
+    pub(crate) trough: usize,
+    /// None while equity is below the peak.
+    pub(crate) recovery: Option<usize>,
 }
 
 impl Fall {
-    fn deepest(equity: &[EquityPoint]) -> Option<Self> {
+    pub(crate) fn deepest(equity: &[EquityPoint]) -> Option<Self> {
         returns(equity)?;
         let depth = drawdowns(equity);
         let trough = (0..depth.len()).rev().min_by(|a, b| depth[*a].total_cmp(&depth[*b]).then(a.cmp(b)))?;

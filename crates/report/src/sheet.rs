@@ -50,7 +50,12 @@ pub fn tear_sheet(run: &Run, metrics: &Metrics) -> String {
     let body = [
         parts::header(run),
         parts::tiles(metrics),
-        section("Equity and drawdown", "", "<div id=\"equity\" class=\"chart high\"></div>"),
+        section(
+            "Equity and drawdown",
+            "",
+            "<p class=\"muted\">Shaded: the maximum drawdown, from its peak until equity was back there or to the end.</p>\
+             <div id=\"equity\" class=\"chart high\"></div>",
+        ),
         section("Monthly returns", "", &parts::monthly(&run.equity)),
         section(
             "Price and trades",

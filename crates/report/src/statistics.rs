@@ -23,9 +23,14 @@ pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     if values.is_empty() { None } else { finite(sum(values.iter().copied()) / values.len() as f64) }
 }
 
-/// Whether all values are the same. Their deviation is then zero, though adding floats may leave some dust.
+/// Whether all values are the same but for the rounding of floats, so that their deviation is zero and not dust.
+///
+/// A return is a ratio less one, so its rounding is that of a number near one, however small the return.
 pub(crate) fn constant(values: &[f64]) -> bool {
-    values.windows(2).all(|pair| pair[0] == pair[1])
+    let (low, high) = values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
+    values.is_empty() || high - low <= 8.0 * f64::EPSILON * (1.0 + low.abs().max(high.abs()))
 }
 
 /// Sum of the `power`-th powers of the distances from the mean.

@@ -130,6 +130,13 @@ fn equal_returns_have_no_sharpe_ratio() {
     let doubling: Vec<f64> = (0..12).map(|at| f64::from(1 << at)).collect();
     assert_eq!(of(&doubling).number("annual_volatility"), Some(0.0));
     assert_eq!(of(&doubling).number("sharpe_ratio"), None);
+    // Here each return is rounded differently; dividing by that would give a ratio of 1e15.
+    let steady: Vec<f64> = (0..300).map(|at| 100.0 * 1.01_f64.powi(at)).collect();
+    let returns: Vec<f64> = steady.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
+    assert!(returns.iter().any(|one| *one != returns[0]));
+    for name in ["sharpe_ratio", "skew", "kurtosis"] {
+        assert_eq!(of(&steady).number(name), None, "{name}");
+    }
 }
 
 #[test]

@@ -116,3 +116,16 @@ fn the_index_links_each_run() {
         assert!(page.contains(part), "{part}");
     }
 }
+
+#[test]
+fn the_shade_runs_from_the_peak_to_the_recovery_or_to_the_end() {
+    let worst = |equity: &[f64]| {
+        let sheet = sheet(&run(equity));
+        let data = sheet.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
+        serde_json::from_str::<serde_json::Value>(data).unwrap()["equity"]["worst"].clone()
+    };
+    assert_eq!(worst(&[100.0, 101.0, 90.0, 95.0, 101.0, 100.0]), serde_json::json!(["1999-12-30", "2000-01-02"]));
+    assert_eq!(worst(&[100.0, 90.0, 95.0]), serde_json::json!(["1999-12-29", "1999-12-31"]));
+    assert_eq!(worst(&[100.0, 101.0]), serde_json::Value::Null);
+    assert_eq!(worst(&[]), serde_json::Value::Null);
+}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::metrics::{drawdowns, returns};
+use crate::metrics::{Fall, drawdowns, returns};
 use crate::run::{Fill, Instrument, Run};
 use crate::statistics as stats;
 
@@ -22,6 +22,8 @@ struct Equity {
     drawdown: Vec<f64>,
     /// Null while the window is not full.
     sharpe: Vec<Option<f64>>,
+    /// Peak and recovery of the deepest drawdown, or the last session while there is none.
+    worst: Option<[String; 2]>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +54,7 @@ pub(super) fn json(run: &Run) -> String {
             equity: points.iter().map(|point| short(point.equity)).collect(),
             drawdown: drawdowns(points).into_iter().map(|depth| round(depth, 1e6)).collect(),
             sharpe: rolling_sharpe(run),
+            worst: worst(run),
         },
         instruments: run.instruments.iter().map(|one| prices(one, &run.fills)).collect(),
     };
@@ -75,6 +78,12 @@ fn prices<'a>(instrument: &'a Instrument, fills: &[Fill]) -> Prices<'a> {
         bought,
         sold,
     }
+}
+
+fn worst(run: &Run) -> Option<[String; 2]> {
+    let fall = Fall::deepest(&run.equity)?;
+    let end = fall.recovery.map_or(run.equity.last(), |at| run.equity.get(at))?;
+    Some([run.equity.get(fall.peak)?.date.to_string(), end.date.to_string()])
 }
 
 /// Sharpe ratio of the last [`WINDOW`] returns, a year of 252 sessions, no risk-free rate.
