@@ -49,7 +49,8 @@ test("every point of the run is drawn", async () => {
   const [sharpe] = await traces("sharpe");
   assert.deepEqual(sharpe.y, data.equity.sharpe);
   for (const id of ["equity", "price", "sharpe"]) {
-    const length = await page.$eval(`#${id} .scatterlayer .js-line`, (line) => line.getTotalLength());
+    // A line with gaps is several.
+    const length = await page.$$eval(`#${id} .scatterlayer .js-line`, (lines) => lines.reduce((sum, line) => sum + line.getTotalLength(), 0));
     assert.ok(length > 300, `the line of ${id} is ${length} px long`);
   }
 });
@@ -63,13 +64,36 @@ test("drawdown and rolling Sharpe follow from the equity", () => {
   });
   const returns = equity.slice(1).map((value, at) => value / equity[at] - 1);
   assert.ok(sharpe.slice(0, 126).every((value) => value === null));
-  for (let at = 126; at < equity.length; at += 97) {
+  for (let at = 126; at < equity.length; at++) {
     const window = returns.slice(at - 126, at);
+    const spread = Math.max(...window) - Math.min(...window);
+    if (spread < 1e-14) assert.equal(sharpe[at], null, `no Sharpe of session ${at}, whose returns do not vary`);
+    // What varies less is rounded away in the page.
+    if (spread < 1e-9) continue;
     const mean = window.reduce((sum, one) => sum + one, 0) / 126;
     const variance = window.reduce((sum, one) => sum + (one - mean) ** 2, 0) / 125;
-    if (variance === 0) continue;
     const ratio = (mean / Math.sqrt(variance)) * Math.sqrt(252);
     assert.ok(sharpe[at] !== null && Math.abs(sharpe[at] - ratio) < 1e-3 * Math.max(1, Math.abs(ratio)), `Sharpe of session ${at}`);
+  }
+});
+
+test("the shade covers the deepest drawdown, from its peak to its recovery or the end", async () => {
+  const { date, equity } = data.equity;
+  let peak = 0, deepest = 0, from = null, to = null;
+  equity.forEach((value, at) => {
+    if (value > equity[peak]) peak = at;
+    if (value / equity[peak] - 1 < deepest) [deepest, from] = [value / equity[peak] - 1, peak];
+  });
+  if (from !== null) to = equity.findIndex((value, at) => at > from && value >= equity[from]);
+  const shown = await page.evaluate(() => document.getElementById("equity")._fullLayout.shapes.map(({ x0, x1 }) => [x0, x1]));
+  assert.deepEqual(shown, from === null ? [] : [[date[from], date.at(to)]]);
+  assert.equal(await page.locator("#equity .shapelayer path").count(), shown.length);
+});
+
+test("every upright axis says what it measures", async () => {
+  for (const [id, titles] of [["equity", ["Equity, account's currency", "Drawdown"]], ["price", ["Price of a share"]], ["sharpe", ["Sharpe ratio"]]]) {
+    const shown = await page.$$eval(`#${id} [class^=g-y] text`, (texts) => texts.map((text) => text.textContent));
+    assert.deepEqual(shown, titles, id);
   }
 });
 
@@ -209,9 +233,13 @@ test("a telephone shows it without scrolling sideways, and a dark screen in dark
   const [width, room] = await phone.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
   assert.ok(width <= room, `${width} px in ${room} px`);
   const ground = () => phone.evaluate(() => getComputedStyle(document.body).backgroundColor);
-  const light = await ground();
+  const ink = () => phone.$$eval(".chart .xtick text, .chart .x2tick text", (texts) => [...new Set(texts.map((text) => getComputedStyle(text).fill))]);
+  const light = [await ground(), ...(await ink())];
+  assert.equal(light.length, 2, "the charts write in one colour");
   await phone.emulateMedia({ colorScheme: "dark" });
-  assert.notEqual(await ground(), light);
+  assert.notEqual(await ground(), light[0]);
+  // The charts follow a listener, which comes after the style.
+  await phone.waitForFunction((before) => [...document.querySelectorAll(".chart .xtick text, .chart .x2tick text")].every((text) => getComputedStyle(text).fill !== before), light[1], { timeout: 5000 });
   await phone.close();
 });
 
