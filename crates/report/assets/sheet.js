@@ -30,8 +30,8 @@
     ], layout({
       hovermode: "x",
       shapes: worst ? [{ type: "rect", xref: "x", yref: "paper", x0: worst[0], x1: worst[1], y0: 0, y1: 1, fillcolor: colour("down"), opacity: 0.1, layer: "below", line: { width: 0 } }] : [],
-      xaxis: { showticklabels: false, anchor: "y" }, yaxis: { domain: [0.36, 1], tickformat: ",.0f", title: { text: "Equity, account's currency" } },
-      xaxis2: { matches: "x", anchor: "y2" }, yaxis2: { domain: [0, 0.3], tickformat: ".0%", title: { text: "Drawdown" } },
+      xaxis: { showticklabels: false, anchor: "y" }, yaxis: { domain: [0.36, 1], tickformat: ",.2~f", title: { text: "Equity, account's currency", standoff: 10 } },
+      xaxis2: { matches: "x", anchor: "y2" }, yaxis2: { domain: [0, 0.3], tickformat: ".2~%", ...(worst ? {} : { range: [-0.01, 0.0005] }), title: { text: "Drawdown", standoff: 10 } },
     }), config);
   }
 
@@ -39,7 +39,7 @@
     const { date, sharpe } = data.equity;
     Plotly.react("sharpe", [
       { x: date, y: sharpe, name: "Sharpe", type: "scatter", mode: "lines", line: { color: colour("accent"), width: 1.4 }, hovertemplate: "%{y:.2f}" },
-    ], layout({ xaxis: { range: date.length > 1 ? [date[0], date[date.length - 1]] : undefined }, yaxis: { title: { text: "Sharpe ratio" }, zeroline: true, zerolinecolor: colour("muted") } }), config);
+    ], layout({ xaxis: { range: date.length > 1 ? [date[0], date[date.length - 1]] : undefined }, yaxis: { title: { text: "Sharpe ratio", standoff: 10 }, zeroline: true, zerolinecolor: colour("muted") } }), config);
   }
 
   function markers(name, symbol, tint, of) {
@@ -63,7 +63,7 @@
       hovermode: "closest", hoverdistance: 40,
       showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
       // A new symbol or scale starts unzoomed; a new colour scheme keeps the zoom.
-      uirevision: one.symbol + by("log").checked, xaxis: {}, yaxis: { title: { text: "Price of a share" }, tickformat: ",.2~f", ...(by("log").checked ? { type: "log", dtick: "D2" } : { type: "linear" }) },
+      uirevision: one.symbol + by("log").checked, xaxis: {}, yaxis: { title: { text: "Price of a share", standoff: 10 }, tickformat: ",.2~f", ...(by("log").checked ? { type: "log", dtick: "D2" } : { type: "linear" }) },
     }), config);
   }
 

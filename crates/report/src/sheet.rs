@@ -11,7 +11,7 @@ mod parts;
 
 use html::escape;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metric, Metrics, Value};
 use crate::run::Run;
 
 const STYLE: &str = include_str!("../assets/sheet.css");
@@ -47,15 +47,16 @@ pub fn tear_sheet(run: &Run, metrics: &Metrics) -> String {
         .enumerate()
         .map(|(at, one)| format!("<option value=\"{at}\">{}</option>", escape(&one.symbol)))
         .collect();
+    let fell = matches!(metrics.get("drawdown_peak"), Some(Metric { value: Value::Date(_), .. }));
+    let shaded = if fell {
+        "<p class=\"muted\">Shaded: the maximum drawdown, from its peak until equity was back there or to the end.</p>"
+    } else {
+        ""
+    };
     let body = [
         parts::header(run),
         parts::tiles(metrics),
-        section(
-            "Equity and drawdown",
-            "",
-            "<p class=\"muted\">Shaded: the maximum drawdown, from its peak until equity was back there or to the end.</p>\
-             <div id=\"equity\" class=\"chart high\"></div>",
-        ),
+        section("Equity and drawdown", "", &format!("{shaded}<div id=\"equity\" class=\"chart high\"></div>")),
         section("Monthly returns", "", &parts::monthly(&run.equity)),
         section(
             "Price and trades",

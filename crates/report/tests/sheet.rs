@@ -128,4 +128,5 @@ fn the_shade_runs_from_the_peak_to_the_recovery_or_to_the_end() {
     assert_eq!(worst(&[100.0, 90.0, 95.0]), serde_json::json!(["1999-12-29", "1999-12-31"]));
     assert_eq!(worst(&[100.0, 101.0]), serde_json::Value::Null);
     assert_eq!(worst(&[]), serde_json::Value::Null);
+    assert!(sheet(&run(&[100.0, 90.0])).contains(">Shaded: ") && !sheet(&run(&[100.0, 101.0])).contains("Shaded: "));
 }
