@@ -29,7 +29,7 @@ pub fn cut(lake: &Lake, last: SessionDate, folder: &Path, now: Timestamp) -> Res
             let since = |date: SessionDate| before.is_none_or(|before| date > before) && date <= bar.dt;
             let value = |kind: &str, none: &str| {
                 let of = actions.iter().filter(|one| one.kind == kind && since(one.ex_date));
-                of.map(|one| one.value).last().map_or(none.to_owned(), |value: Price| value.to_string())
+                of.map(|one| one.value).next_back().map_or(none.to_owned(), |value: Price| value.to_string())
             };
             let (dividend, split) = (value("dividend", "0"), value("split", "1"));
             let _ = writeln!(

@@ -153,11 +153,13 @@ pub struct Working {
     pub buys: Quantity,
     /// Unfilled quantity of sell orders, as a positive number.
     pub sells: Quantity,
-    /// Signed unfilled quantity of those that fill at the next price whatever it is.
-    pub certain: Quantity,
+    /// Unfilled quantity of buy orders that fill at the next price whatever it is.
+    pub certain_buys: Quantity,
+    /// Unfilled quantity of such sell orders, as a positive number.
+    pub certain_sells: Quantity,
     /// Unfilled quantity, as a positive number, of orders that passed because they only shrink the position.
     pub shrinking: Quantity,
-    /// Signed unfilled quantity of those that fill at the next price whatever it is.
+    /// Signed unfilled quantity of those of them that fill at the next price whatever it is.
     pub certain_shrinking: Quantity,
     /// Unfilled quantity, as a positive number, of exits: orders that were asked for as reduce-only.
     pub exits: Quantity,
@@ -181,7 +183,8 @@ impl Working {
                 let side = if buys { &mut self.buys } else { &mut self.sells };
                 *side = side.add(size)?;
                 if certain {
-                    self.certain = self.certain.add(quantity)?;
+                    let side = if buys { &mut self.certain_buys } else { &mut self.certain_sells };
+                    *side = side.add(size)?;
                 }
             }
         }
@@ -394,17 +397,17 @@ fn initial_margin(order: &Order, price: Price, margin: &Margin, exposure: &Expos
             continue;
         }
         let price = if this { price } else { exposure.book.mark_of(instrument).unwrap_or_default() };
-        let settled = position.add(working.certain)?.add(working.certain_shrinking)?;
-        let reducing = working.shrinking.sub(working.certain_shrinking.abs())?.add(working.exits)?;
-        let certain = is_certain(order);
-        let base = if this && certain { settled.add(extra)? } else { settled };
-        let conditional = if this && !certain { extra } else { Quantity::ZERO };
+        let certain = working.certain_buys.sub(working.certain_sells)?;
+        let settled = position.add(certain)?.add(working.certain_shrinking)?;
+        // What reduces may also fill first, and all of it.
+        let reduced = closed_by(position, working.shrinking.add(working.exits)?)?.add(certain)?;
+        let (sure, maybe) = if is_certain(order) { (extra, Quantity::ZERO) } else { (Quantity::ZERO, extra) };
+        let (settled, reduced) = (settled.add(sure)?, reduced.add(sure)?);
         let zero = Quantity::ZERO;
-        let reduced = closed_by(base, reducing)?;
-        let buys = working.buys.sub(working.certain.max(zero))?;
-        let sells = working.sells.add(working.certain.min(zero))?;
-        let long = base.max(reduced).add(buys)?.add(conditional.max(zero))?.max(zero);
-        let short = base.min(reduced).sub(sells)?.add(conditional.min(zero))?.neg().max(zero);
+        let buys = working.buys.sub(working.certain_buys)?.add(maybe.max(zero))?;
+        let sells = working.sells.sub(working.certain_sells)?.sub(maybe.min(zero))?;
+        let long = settled.max(reduced).add(buys)?.max(zero);
+        let short = settled.min(reduced).sub(sells)?.neg().max(zero);
         let of = |quantity: Quantity, rate: f64| price.times(quantity).basis_points(rate * 10_000.0);
         required = required.add(of(long, margin.initial_long)?.max(of(short, margin.initial_short)?))?;
     }

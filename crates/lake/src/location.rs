@@ -12,7 +12,7 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use crate::error::one_line;
 
 /// No store can be opened at a location.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
     /// Not a folder nor an S3 address.
     #[error("`{location}` cannot hold a lake ({reason}); give a folder or s3://bucket/prefix")]

@@ -1,6 +1,6 @@
 //! What is replayed: bars and corporate actions in time order.
 
-use domain::{Bar, Calendar, CalendarError, CorporateAction, InstrumentId, SessionDate};
+use domain::{ActionKind, Bar, Calendar, CalendarError, CorporateAction, InstrumentId, SessionDate};
 
 /// Bars and actions cannot be replayed as they are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +46,15 @@ impl Market {
             bars.sort_by_key(by_session);
         }
         restated.sort_by_key(by_session);
-        actions.sort_by_key(|action| (action.ex_date, action.instrument));
+        // A dividend is stated in shares after a split of the same day; the last price ends both.
+        actions.sort_by_key(|action| {
+            let rank = match action.kind {
+                ActionKind::Split { .. } => 0,
+                ActionKind::Dividend { .. } => 1,
+                ActionKind::Delisting { .. } => 2,
+            };
+            (action.ex_date, action.instrument, rank)
+        });
         let mut last = None;
         for bar in &bars {
             if last != Some(bar.session) {

@@ -88,6 +88,9 @@ fn a_split_and_a_dividend_of_one_day_count_the_dividend_in_new_shares() {
     let outcome =
         run(&[FLAT, FLAT, "5 5 5 5"], order(100, OrderKind::Market), vec![split(2, 2, 1), dividend(2, "0.25")]);
     assert_eq!(ledger(&outcome, LedgerKind::Dividend), ["50"]);
+    // However the vendor lists them.
+    let other = run(&[FLAT, FLAT, "5 5 5 5"], order(100, OrderKind::Market), vec![dividend(2, "0.25"), split(2, 2, 1)]);
+    assert_eq!(ledger(&other, LedgerKind::Dividend), ["50"]);
 }
 
 #[test]

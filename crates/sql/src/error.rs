@@ -6,14 +6,9 @@ use datafusion::error::DataFusionError;
 /// A refused or failed query, or a lake that cannot be opened.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SqlError {
-    /// The location is no folder and no `s3://bucket/prefix`.
-    #[error("`{location}` is not a lake: give a folder or s3://bucket/prefix ({reason})")]
-    Location {
-        /// What the user wrote.
-        location: String,
-        /// Why it was not understood.
-        reason: String,
-    },
+    /// The location is no lake.
+    #[error(transparent)]
+    Location(#[from] lake::location::LocationError),
     /// Nothing was imported yet.
     #[error(
         "the lake `{location}` holds no data yet: import some first with `algotrading data import FILE... --lake {location}`"

@@ -7,7 +7,6 @@
 //! [`Rows`]: a stream of record batches that [`output`] writes as a table, CSV or JSON while it
 //! arrives.
 //!
-//! - `location` a folder or S3 as one object store
 //! - `tables` the folders as tables; which file is broken
 //! - `views` the public views and their as-of forms
 //! - `statement` one read-only statement, with Trino's special forms rewritten
@@ -24,7 +23,6 @@
 mod catalog;
 pub mod error;
 pub mod functions;
-mod location;
 pub mod output;
 mod statement;
 mod tables;
@@ -82,7 +80,7 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Opens a lake: a folder or `s3://bucket/prefix`.
     pub async fn open(location: &str, options: Options) -> Result<Self, SqlError> {
-        let store = location::store(location)?;
+        let store = lake::location::store(location)?;
         let context = context(options)?;
         let url = object_store_url()?;
         context.runtime_env().register_object_store(url.as_ref(), Arc::clone(&store));

@@ -13,7 +13,6 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use crate::error::SqlError;
-use crate::location::unreadable;
 
 /// The store's address inside a session; plans and messages show it instead of the lake's place.
 pub(crate) const LAKE_URL: &str = "lake://lake/";
@@ -172,6 +171,10 @@ async fn listing(
     };
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+fn unreadable(location: &str, error: &object_store::Error) -> SqlError {
+    SqlError::Unreadable { location: location.to_owned(), reason: crate::error::one_line(&error.to_string()) }
 }
 
 /// Finds the file behind an engine's error about unreadable data, by reading the lake's files.
