@@ -272,8 +272,6 @@ impl<S: Strategy> Engine<S> {
             ActionKind::Split { ratio } => {
                 self.book.split(action.instrument, ratio)?;
                 self.split_orders(action.instrument, ratio)?;
-                let at = action.instrument.index();
-                self.to_target[at] = ratio.quantity(self.to_target[at])?;
                 self.strategy.on_split(action.instrument, ratio);
             }
             ActionKind::Dividend { amount } => {
@@ -294,13 +292,17 @@ impl<S: Strategy> Engine<S> {
 
     /// Restates what is open in new shares, and counts again what that adds up to: parts are rounded, not their sum.
     fn split_orders(&mut self, instrument: InstrumentId, ratio: Ratio) -> Result<(), EngineError> {
-        let mut working = Working::default();
+        let (mut working, mut to_target) = (Working::default(), Quantity::ZERO);
         for open in self.open.iter_mut().filter(|open| open.order.instrument == instrument) {
             open.order = open.order.split(ratio)?;
             open.remaining = ratio.quantity(open.remaining)?;
             working.count(&open.order, open.role, open.remaining)?;
+            if open.for_target {
+                to_target = to_target.add(open.remaining)?;
+            }
         }
         self.working[instrument.index()] = working;
+        self.to_target[instrument.index()] = to_target;
         Ok(())
     }
 
@@ -396,7 +398,7 @@ impl<S: Strategy> Engine<S> {
         Ok(self.release(at, remaining)?)
     }
 
-    /// Closes everything when equity no longer carries the positions.
+    /// Withdraws every order and closes everything when equity no longer carries the positions.
     fn call_margin(&mut self) -> Result<(), EngineError> {
         let equity = self.book.equity()?;
         let required = risk::maintenance(self.book.gross(), &self.limits.margin)?;
@@ -404,13 +406,15 @@ impl<S: Strategy> Engine<S> {
             return Ok(());
         }
         self.step.records.push(Record::MarginCall { equity, required });
+        while let Some(newest) = self.open.len().checked_sub(1) {
+            self.cancel(newest)?;
+        }
         for at in 0..self.working.len() {
             let instrument = InstrumentId(at as u32);
             let position = self.book.position(instrument);
             if position.is_zero() {
                 continue;
             }
-            self.cancel_working(instrument)?;
             let id = self.next_id();
             self.submit(id, &market(instrument, position.neg()), None, true)?;
         }

@@ -199,7 +199,7 @@ pub enum Role {
     Free,
     /// It passed because it can only shrink the position, and leaves as reduce-only so that this stays true.
     Shrinking,
-    /// It was asked for as reduce-only.
+    /// It is reduce-only: it was asked for as such, or is a way out that nothing else would let pass.
     Exit,
 }
 
@@ -238,6 +238,8 @@ pub fn check(order: Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<(
     }
     match judge(&order, limits, exposure) {
         Ok(None) => Ok((Approved(order), Role::Free)),
+        // Another order may be closing the position already; that must not bar a second way out of it.
+        _ if is_way_out(&order, exposure) => Ok((Approved(Order { reduce_only: true, ..order }), Role::Exit)),
         Ok(Some(reason)) => Err(Refused { order, reason }),
         Err(Overflow) => Err(Refused { order, reason: Refusal::OutOfRange }),
     }
@@ -364,6 +366,12 @@ fn only_shrinks(order: &Order, exposure: &Exposure<'_>) -> bool {
     let same_direction = if order.quantity.signum() > 0 { working.buys } else { working.sells };
     let all = same_direction.add(working.shrinking).and_then(|all| all.add(order.quantity.abs()));
     all.is_ok_and(|all| all <= position.abs())
+}
+
+/// Whether the order by itself can take the position no further than flat.
+fn is_way_out(order: &Order, exposure: &Exposure<'_>) -> bool {
+    let position = exposure.book.position(order.instrument);
+    reduces(order, exposure) && order.quantity.abs() <= position.abs() && exit_refusal(order).is_none()
 }
 
 /// A position after up to so much of it is closed.

@@ -110,12 +110,12 @@ pub fn run<S: Strategy, O: Observer>(
             }
         }
         for bar in today {
-            this.venue.close_bar(bar, &mut this.pending);
-            if !this.pending.is_empty() {
-                this.deliver()?;
-            }
+            this.venue.close_bar(bar);
         }
-        this.venue.close_session();
+        this.venue.close_session(&mut this.pending);
+        if !this.pending.is_empty() {
+            this.deliver()?;
+        }
         for bar in today {
             this.step(&Event::Bar(*bar))?;
         }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | market, market-on-open | at the open | |
 //! | limit | at the open, if that is the limit or better | at the limit, if the bar reaches it |
-//! | stop, trailing stop | at the open, if that is at or beyond the trigger | at the trigger, if the bar reaches it |
+//! | stop, trailing stop | at the open, if that is at or beyond the trigger | at the trigger, if the bar reaches it, or at the market, if that is beyond it already |
 //! | stop-limit | as a limit, once the open is at or beyond the trigger | at the trigger, if that is within the limit; else it rests as a limit from the next bar |
 //! | market-on-close | | at the close |
 //!
@@ -61,7 +61,7 @@ struct Resting {
     charged: Money,
     /// A stop that was touched and now rests as a limit.
     triggered: bool,
-    /// Best price since it was placed, for a trailing stop.
+    /// Best price since it was placed, for a trailing stop; in the session it was placed in, the price then.
     best: Price,
     /// It started working inside the current session.
     fresh: bool,
@@ -87,12 +87,15 @@ pub struct Venue {
     positions: Vec<Quantity>,
     /// Number of positions that are short: nothing to charge for when zero.
     shorts: usize,
-    closes: Vec<Price>,
+    /// Last price of each instrument: its close, and during a session the last at which an order traded.
+    lasts: Vec<Price>,
     used: Vec<Quantity>,
     last_session: Option<SessionDate>,
     trading: bool,
     /// Orders that ever came.
     arrivals: u64,
+    /// What had come when the session opened.
+    before_session: u64,
     /// What had come when the current moment began, and its number.
     here: u64,
     moment: u64,
@@ -109,11 +112,12 @@ impl Venue {
             resting: Vec::new(),
             positions: vec![Quantity::ZERO; instruments],
             shorts: 0,
-            closes: vec![Price::ZERO; instruments],
+            lasts: vec![Price::ZERO; instruments],
             used: vec![Quantity::ZERO; instruments],
             last_session: None,
             trading: false,
             arrivals: 0,
+            before_session: 0,
             here: 0,
             moment: 0,
             ambiguous_bars: 0,
@@ -151,7 +155,7 @@ impl Venue {
     fn submit(&mut self, approved: &Approved) -> Result<(), VenueError> {
         let order = *approved.order();
         let best =
-            *self.closes.get(order.instrument.index()).ok_or(VenueError::UnknownInstrument(order.instrument.0))?;
+            *self.lasts.get(order.instrument.index()).ok_or(VenueError::UnknownInstrument(order.instrument.0))?;
         self.resting.push(Resting {
             order,
             remaining: order.quantity,
@@ -178,6 +182,7 @@ impl Venue {
             self.charge_borrowing(session, events)?;
         }
         self.last_session = Some(session);
+        self.before_session = self.arrivals;
         Ok(())
     }
 
@@ -185,7 +190,7 @@ impl Venue {
         let Some(last) = self.last_session else { return Ok(()) };
         let days = f64::from(session.days() - last.days());
         for (at, position) in self.positions.iter().enumerate().filter(|(_, position)| position.signum() < 0) {
-            let amount = self.closes[at].times(position.abs()).basis_points(self.costs.borrow_bps * days / 360.0)?;
+            let amount = self.lasts[at].times(position.abs()).basis_points(self.costs.borrow_bps * days / 360.0)?;
             if amount.signum() > 0 {
                 events.push(Event::Borrowed { instrument: InstrumentId(at as u32), amount });
             }
@@ -204,7 +209,7 @@ impl Venue {
             ActionKind::Dividend { .. } => {}
             ActionKind::Split { ratio } => {
                 self.positions[at] = ratio.quantity(position)?;
-                self.closes[at] = ratio.price(self.closes[at])?;
+                self.lasts[at] = ratio.price(self.lasts[at])?;
                 for resting in self.resting.iter_mut().filter(|resting| resting.order.instrument == action.instrument) {
                     resting.remaining = ratio.quantity(resting.remaining)?;
                     resting.traded = ratio.quantity(resting.traded)?;
@@ -250,6 +255,7 @@ impl Venue {
         }
         let Some(touch) = self.next_touch(bar, phase)? else { return Ok(false) };
         self.resting[touch.at].looked_at = self.moment;
+        self.resting[touch.at].triggered = true;
         self.execute(touch, bar, events)?;
         Ok(true)
     }
@@ -268,6 +274,12 @@ impl Venue {
             let meets = phase == Phase::Close || resting.fresh == (phase == Phase::After);
             let waits = resting.arrival >= self.here || resting.looked_at == self.moment;
             if !meets || waits || resting.order.instrument != bar.instrument {
+                continue;
+            }
+            if triggers_only(resting, bar, phase) {
+                // From here on it is a limit order, for which this bar, once trading, is sure of the trigger price only.
+                resting.triggered = true;
+                resting.fresh = phase != Phase::Open;
                 continue;
             }
             let Some((price, takes_liquidity)) = touched(resting, bar, phase)? else { continue };
@@ -320,6 +332,7 @@ impl Venue {
         let fee = due.sub(resting.charged)?.max(Money::ZERO);
         resting.charged = resting.charged.add(fee)?;
         let done = resting.remaining.is_zero();
+        self.lasts[instrument] = touch.price;
         self.used[instrument] = self.used[instrument].add(size)?;
         self.set_position(instrument, self.positions[instrument].add(quantity)?);
         events.push(Event::Filled(Fill {
@@ -348,14 +361,12 @@ impl Venue {
         let mut at = 0;
         while at < self.resting.len() {
             let other = &mut self.resting[at];
-            if other.order.group != Some(group)
-                || other.order.id == order.id
-                || other.order.instrument != order.instrument
-            {
+            if other.order.group != Some(group) || other.order.id == order.id {
                 at += 1;
                 continue;
             }
-            if !done && order.reduce_only && other.order.reduce_only && other.remaining.abs() > quantity.abs() {
+            let exits = order.reduce_only && other.order.reduce_only && order.instrument == other.order.instrument;
+            if !done && exits && other.remaining.abs() > quantity.abs() {
                 at += 1;
                 continue;
             }
@@ -375,37 +386,39 @@ impl Venue {
         }
     }
 
-    /// Ends an instrument's session: remembers the close, ends orders whose time is over.
+    /// Ends an instrument's session: remembers the close.
     #[inline]
-    pub fn close_bar(&mut self, bar: &Bar, events: &mut Vec<Event>) {
+    pub fn close_bar(&mut self, bar: &Bar) {
         let at = bar.instrument.index();
-        self.closes[at] = bar.close;
+        self.lasts[at] = bar.close;
         self.used[at] = Quantity::ZERO;
         if !self.resting.is_empty() {
             self.follow(bar);
-            self.expire(bar.instrument, events);
         }
     }
 
-    fn expire(&mut self, instrument: InstrumentId, events: &mut Vec<Event>) {
+    /// Ends the session: orders whose time is over end, traded or not, and what is placed from here on waits for the
+    /// next session.
+    #[inline]
+    pub fn close_session(&mut self, events: &mut Vec<Event>) {
+        self.trading = false;
+        if !self.resting.is_empty() {
+            self.expire(events);
+        }
+    }
+
+    fn expire(&mut self, events: &mut Vec<Event>) {
+        let before_session = self.before_session;
         self.resting.retain_mut(|resting| {
-            if resting.order.instrument != instrument {
-                return true;
-            }
             let auction = matches!(resting.order.kind, OrderKind::MarketOnOpen | OrderKind::MarketOnClose);
-            let over = !resting.fresh && (auction || resting.order.time_in_force == TimeInForce::Day);
+            let one_session = auction || resting.order.time_in_force == TimeInForce::Day;
+            let over = one_session && resting.arrival < before_session;
             resting.fresh = false;
             if over {
                 events.push(Event::OrderEnded { order: resting.order.id, reason: OrderEnd::Expired });
             }
             !over
         });
-    }
-
-    /// Ends the session: orders from here on wait for the next one.
-    #[inline]
-    pub fn close_session(&mut self) {
-        self.trading = false;
     }
 }
 
@@ -414,28 +427,30 @@ fn outcome(resting: &Resting, price: Price, bar: &Bar) -> Notional {
     bar.close.times(resting.remaining).minus(price.times(resting.remaining))
 }
 
-/// Whether and at which price an order trades in a phase; the flag says that it takes liquidity.
-fn touched(resting: &mut Resting, bar: &Bar, phase: Phase) -> Result<Option<(Price, bool)>, Overflow> {
+/// Whether a stop-limit order is touched beyond its limit: it trades later, if at all.
+fn triggers_only(resting: &Resting, bar: &Bar, phase: Phase) -> bool {
+    let OrderKind::StopLimit { stop, limit } = resting.order.kind else { return false };
     let buys = resting.order.quantity.signum() > 0;
+    let beyond = |at: Price| if buys { at > limit } else { at < limit };
+    !resting.triggered && stop_touched(stop, buys, resting.best, bar, phase).is_some_and(beyond)
+}
+
+/// Whether and at which price an order trades in a phase; the flag says that it takes liquidity.
+fn touched(resting: &Resting, bar: &Bar, phase: Phase) -> Result<Option<(Price, bool)>, Overflow> {
+    let buys = resting.order.quantity.signum() > 0;
+    let stopped = |stop| stop_touched(stop, buys, resting.best, bar, phase);
     Ok(match (resting.order.kind, phase) {
         (OrderKind::Market | OrderKind::MarketOnOpen, Phase::Open) => Some((bar.open, true)),
         (OrderKind::MarketOnClose, Phase::Close) => Some((bar.close, true)),
         (OrderKind::Limit { limit }, phase) => limit_touched(limit, buys, bar, phase).map(|price| (price, false)),
-        (OrderKind::Stop { stop }, phase) => stop_touched(stop, buys, bar, phase).map(|price| (price, true)),
-        (OrderKind::TrailingStop { trail }, phase) => {
-            let stop = trailing_level(resting.best, trail, buys)?;
-            stop_touched(stop, buys, bar, phase).map(|price| (price, true))
-        }
         (OrderKind::StopLimit { limit, .. }, phase) if resting.triggered => {
             limit_touched(limit, buys, bar, phase).map(|price| (price, false))
         }
-        (OrderKind::StopLimit { stop, limit }, phase) => stop_touched(stop, buys, bar, phase).and_then(|at| {
-            // From here on it is a limit order, for which this bar, once trading, is sure of the trigger price only.
-            resting.triggered = true;
-            resting.fresh = phase != Phase::Open;
-            let within = if buys { at <= limit } else { at >= limit };
-            within.then_some((at, false))
-        }),
+        (OrderKind::StopLimit { stop, .. }, _) => stopped(stop).map(|price| (price, false)),
+        (OrderKind::Stop { stop }, _) => stopped(stop).map(|price| (price, true)),
+        (OrderKind::TrailingStop { trail }, _) => {
+            stopped(trailing_level(resting.best, trail, buys)?).map(|price| (price, true))
+        }
         _ => None,
     })
 }
@@ -452,16 +467,18 @@ fn limit_touched(limit: Price, buys: bool, bar: &Bar, phase: Phase) -> Option<Pr
     }
 }
 
-fn stop_touched(stop: Price, buys: bool, bar: &Bar, phase: Phase) -> Option<Price> {
+/// `placed` is the price when the order was placed, of interest while it has not met an opening auction.
+fn stop_touched(stop: Price, buys: bool, placed: Price, bar: &Bar, phase: Phase) -> Option<Price> {
     let beyond = |price: Price| if buys { price >= stop } else { price <= stop };
-    match phase {
-        Phase::Open if beyond(bar.open) => Some(bar.open),
-        // An order that came inside the session may have its trigger behind it: it trades where the bar did.
-        Phase::During | Phase::After if beyond(if buys { bar.high } else { bar.low }) => {
-            Some(if buys { stop.max(bar.low) } else { stop.min(bar.high) })
-        }
-        _ => None,
-    }
+    // An order that came inside the session may have its trigger behind it: it trades at the market of that moment.
+    let market = match phase {
+        Phase::Open => return beyond(bar.open).then_some(bar.open),
+        Phase::During => bar.open,
+        Phase::After => placed,
+        Phase::Close => return None,
+    };
+    let reached = beyond(if buys { bar.high } else { bar.low });
+    reached.then_some(if buys { stop.max(market) } else { stop.min(market) })
 }
 
 fn trailing_level(best: Price, trail: Trail, buys: bool) -> Result<Price, Overflow> {
