@@ -157,3 +157,25 @@ fn targets_are_reached_exactly_after_a_split_of_orders_that_wait() {
     let outcome = simulate(&market, wishes, Costs::default(), Limits::default(), money("100000")).unwrap();
     assert_eq!(outcome.book.position(ID), shares(5));
 }
+
+#[test]
+fn a_day_order_that_was_triggered_still_ends_with_its_session() {
+    let kind = OrderKind::StopLimit { stop: price("11"), limit: price("10.5") };
+    let outcome = run(
+        &[FLAT, "10 11.5 10 11", "10 10 10 10"],
+        script(move |decisions| {
+            let request = OrderRequest::new(ID, shares(100), kind);
+            decisions.orders.push(OrderRequest { time_in_force: TimeInForce::Day, ..request });
+        }),
+    );
+    assert!(outcome.traded().is_empty(), "{:?}", outcome.traded());
+}
+
+#[test]
+fn a_target_is_asked_for_once_while_its_order_waits_for_a_trading_day() {
+    let mut all = vec![bars(&[FLAT])[0], support::bar(3, FLAT), support::bar(4, FLAT)];
+    all.extend((0..5).map(|n| bar_of(1, n, "1 1 1 1", 100)));
+    let target = || -> support::Wish { Box::new(|decisions| decisions.target(ID, shares(100))) };
+    let outcome = two(all, Script(vec![(0, target()), (3, target())]), Limits::default());
+    assert_eq!(outcome.traded(), ["3 100@10"]);
+}

@@ -163,24 +163,34 @@ proptest! {
             ..Limits::default()
         };
         let outcome = simulate(&market, Chaos::new(wishes), Costs::default(), limits, cash()).unwrap();
-        let mut working: HashMap<domain::OrderId, domain::Order> = HashMap::new();
-        for (_, record) in &outcome.records {
-            match record {
-                Record::Ordered(order) => {
-                    working.insert(order.id, *order);
+        let mut position: HashMap<InstrumentId, Quantity> = HashMap::new();
+        let mut refused = outcome.records.iter().filter_map(|(_, record)| match record {
+            Record::Refused(refused) => Some(refused),
+            _ => None,
+        });
+        for (event, step) in outcome.events.iter().zip(&outcome.steps) {
+            match event {
+                Event::Filled(fill) => {
+                    let held = position.entry(fill.instrument).or_default();
+                    *held = held.add(fill.quantity).unwrap();
                 }
-                Record::Refused(refused) => {
-                    let real = matches!(
-                        refused.reason,
-                        Refusal::TooManyOrders { .. }
-                            | Refusal::NotionalTooLarge { .. }
-                            | Refusal::QuantityTooLarge { .. }
-                            | Refusal::PositionTooLarge { .. }
-                            | Refusal::NotEnoughBuyingPower { .. }
-                    );
-                    prop_assert!(!(real && refused.order.reduce_only), "{refused:?}");
+                Event::Action(action) => {
+                    let held = position.entry(action.instrument).or_default();
+                    match action.kind {
+                        ActionKind::Split { ratio } => *held = ratio.quantity(*held).unwrap(),
+                        ActionKind::Delisting { .. } => *held = Quantity::ZERO,
+                        ActionKind::Dividend { .. } => {}
+                    }
                 }
                 _ => {}
+            }
+            for _ in 0..step.matches("Refused(Refused").count() {
+                let refused = refused.next().unwrap();
+                let held = position.get(&refused.order.instrument).copied().unwrap_or_default();
+                let shrinks = refused.order.quantity.signum() * held.signum() < 0;
+                let no_further = refused.order.reduce_only || refused.order.quantity.abs() <= held.abs();
+                let possible = refused.reason != Refusal::PriceNotPositive;
+                prop_assert!(!(shrinks && no_further && possible), "{refused:?} though {held} are held");
             }
         }
     }
