@@ -400,6 +400,12 @@ impl<S: Strategy> Engine<S> {
 
     /// Withdraws every order and closes everything when equity no longer carries the positions.
     fn call_margin(&mut self) -> Result<(), EngineError> {
+        // Floats tell who is far from the line; near it only the exact figures count.
+        let maintenance = self.limits.margin.maintenance;
+        let about = self.book.cash().to_f64() + self.book.net().to_f64();
+        if about > self.book.gross().to_f64() * maintenance * 1.001 + 1.0 {
+            return Ok(());
+        }
         let equity = self.book.equity()?;
         let required = risk::maintenance(self.book.gross(), &self.limits.margin)?;
         if equity >= required {
