@@ -56,27 +56,35 @@ proptest! {
 
         // A model that knows fills, splits and nothing of trades.
         let mut position = vec![Quantity::ZERO; market.instruments()];
-        let mut spent = vec![Notional::ZERO; market.instruments()];
+        let mut cash = cash();
         for event in &outcome.events {
             match event {
                 Event::Filled(fill) => {
                     let at = fill.instrument.index();
                     position[at] = position[at].add(fill.quantity).unwrap();
-                    spent[at] = spent[at].plus(fill.price.times(fill.quantity));
+                    let paid = fill.price.times(fill.quantity).to_money().unwrap();
+                    cash = cash.sub(paid).unwrap().sub(fill.fee).unwrap();
                     prop_assert!(fill.fee >= Money::ZERO);
                 }
                 Event::Action(action) => {
                     let at = action.instrument.index();
                     match action.kind {
                         domain::ActionKind::Split { ratio } => position[at] = ratio.quantity(position[at]).unwrap(),
-                        domain::ActionKind::Delisting { .. } => position[at] = Quantity::ZERO,
-                        domain::ActionKind::Dividend { .. } => {}
+                        domain::ActionKind::Delisting { price } => {
+                            cash = cash.add(price.times(position[at]).to_money().unwrap()).unwrap();
+                            position[at] = Quantity::ZERO;
+                        }
+                        domain::ActionKind::Dividend { amount } => {
+                            cash = cash.add(amount.times(position[at]).to_money().unwrap()).unwrap();
+                        }
                     }
                 }
+                Event::Borrowed { amount, .. } => cash = cash.sub(*amount).unwrap(),
                 _ => {}
             }
         }
         prop_assert_eq!(&position[..], outcome.book.positions());
+        prop_assert_eq!(cash, outcome.book.cash());
         let mut value = Notional::ZERO;
         for (at, quantity) in position.iter().enumerate() {
             let mark = outcome.book.mark_of(domain::InstrumentId(at as u32)).unwrap_or_default();
@@ -92,7 +100,7 @@ proptest! {
             profit = profit.add(trade.profit).unwrap();
         }
         if position.iter().all(|quantity| quantity.is_zero()) {
-            let made = outcome.book.cash().sub(cash()).unwrap();
+            let made = cash.sub(deposits).unwrap();
             let movements = outcome.fills().len() as i64 + trades.len() as i64;
             prop_assert!((made.units() - profit.units()).abs() <= movements, "made {made}, profit {profit}");
         }

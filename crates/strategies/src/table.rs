@@ -23,6 +23,8 @@ pub struct TableRow {
 pub struct TargetTable {
     ahead: Vec<VecDeque<TableRow>>,
     wanted: Vec<Option<Quantity>>,
+    /// Splits since each instrument's last bar: rows dated in between are in shares from before them.
+    splits: Vec<Vec<Ratio>>,
 }
 
 impl TargetTable {
@@ -36,7 +38,7 @@ impl TargetTable {
                 queue.push_back(row);
             }
         }
-        Self { ahead, wanted: vec![None; instruments] }
+        Self { ahead, wanted: vec![None; instruments], splits: vec![Vec::new(); instruments] }
     }
 }
 
@@ -45,8 +47,12 @@ impl Strategy for TargetTable {
         let at = bar.instrument.index();
         let Some(queue) = self.ahead.get_mut(at) else { return };
         while queue.front().is_some_and(|row| row.session <= bar.session) {
-            self.wanted[at] = queue.pop_front().map(|row| row.target);
+            self.wanted[at] = queue.pop_front().map(|row| {
+                let splits = self.splits[at].iter().filter(|_| row.session < bar.session);
+                splits.fold(row.target, |target, ratio| restated(target, *ratio))
+            });
         }
+        self.splits[at].clear();
         // What was refused or only partly filled is asked for again.
         let on_its_way = view.working.get(at).copied().unwrap_or_default();
         let reached = view.position(bar.instrument).add(on_its_way).ok();
@@ -56,8 +62,17 @@ impl Strategy for TargetTable {
     }
 
     fn on_split(&mut self, instrument: InstrumentId, ratio: Ratio) {
-        if let Some(wanted) = self.wanted.get_mut(instrument.index()).and_then(Option::as_mut) {
-            *wanted = ratio.quantity(*wanted).unwrap_or(*wanted);
+        let at = instrument.index();
+        if let Some(wanted) = self.wanted.get_mut(at).and_then(Option::as_mut) {
+            *wanted = restated(*wanted, ratio);
+        }
+        if let Some(splits) = self.splits.get_mut(at) {
+            splits.push(ratio);
         }
     }
+}
+
+/// A target in new shares; one that does not fit stays, and is refused by its size.
+fn restated(target: Quantity, ratio: Ratio) -> Quantity {
+    ratio.quantity(target).unwrap_or(target)
 }

@@ -118,6 +118,36 @@ fn a_table_counts_from_its_date_or_the_next_session_and_follows_splits() {
 }
 
 #[test]
+fn a_row_between_two_sessions_follows_the_split_of_the_second_and_a_row_of_that_day_is_in_new_shares() {
+    let row = |day, count| TableRow { session: SessionDate::from_days(day), instrument: A, target: shares(count) };
+    // Sessions on days 0 and 2, a split before the second.
+    let on_second = |rows: Vec<TableRow>| {
+        let mut table = TargetTable::new(rows, 1);
+        let mut decisions = Decisions::default();
+        for day in [0, 2] {
+            if day == 2 {
+                table.on_split(A, Ratio::new(2, 1).unwrap());
+            }
+            decisions.clear();
+            let [open, high, low, close] = [Price::from_units(5_000_000); 4];
+            let bar = Bar { instrument: A, session: SessionDate::from_days(day), open, high, low, close, volume: 1 };
+            let view = View {
+                at: Timestamp::from_nanos(0),
+                cash: Money::ZERO,
+                net_value: Notional::ZERO,
+                positions: &[Quantity::ZERO],
+                working: &[Quantity::ZERO],
+            };
+            table.on_bar(&bar, &view, &mut decisions);
+        }
+        decisions.targets.last().map(|target| target.quantity)
+    };
+    assert_eq!(on_second(vec![row(1, 10)]), Some(shares(20)));
+    assert_eq!(on_second(vec![row(0, 10)]), Some(shares(20)));
+    assert_eq!(on_second(vec![row(2, 10)]), Some(shares(10)));
+}
+
+#[test]
 fn parameters_that_make_no_sense_are_refused_by_name() {
     let error = |config: StrategyConfig| config.build(1, vec![]).err().unwrap();
     let sma = |fast, slow, size| error(StrategyConfig::Sma { fast, slow, size: shares(size) });
