@@ -83,7 +83,7 @@ fn the_main_job_does_not_pull_in_the_sql_engine() {
         if member != "algotrading-sql" {
             assert!(
                 !dependencies.iter().any(|(name, _)| name == "datafusion" || name == "algotrading-sql"),
-                "`{member}` pulls in the SQL engine, which takes twenty minutes to compile: run the binary instead"
+                "`{member}` pulls in the SQL engine, which takes many minutes to compile: run the binary instead"
             );
         }
     }
