@@ -114,7 +114,7 @@ fn facts(config: &RunConfig, data: &MarketData, table: &[TableRow]) -> Result<Fa
         input.update(format!("\n{} {} {}", row.session, row.instrument.0, row.target));
     }
     let input_sha256 = hex(&input.finalize());
-    let run_id = hex(&Sha256::digest(format!("{version}\n{input_sha256}\n{canonical}")))[..16].to_owned();
+    let run_id = id(&[&version, &input_sha256, &canonical]);
     let mut notes = Vec::new();
     let mut note = |count: u64, text: &str| {
         if count > 0 {
@@ -142,6 +142,26 @@ fn facts(config: &RunConfig, data: &MarketData, table: &[TableRow]) -> Result<Fa
     })
 }
 
+/// Sixteen digits that stand for some texts.
+fn id(parts: &[&str]) -> String {
+    hex(&Sha256::digest(parts.join("\n")))[..16].to_owned()
+}
+
+impl Facts {
+    /// Whether id, name, symbols and cash are those of the configuration.
+    #[must_use]
+    pub fn is_genuine(&self) -> bool {
+        let config = toml::from_str(&self.config).ok().and_then(|table| RunConfig::layered(table, [], &[]).ok());
+        let Some(config) = config else { return false };
+        let plain = id(&[&self.version, &self.input_sha256, &self.config]);
+        let named = self.run_id == plain && self.name == describe(&config) || self.run_id == id(&[&plain, &self.name]);
+        named
+            && self.symbols == config.data.symbols
+            && self.cash == config.account.cash
+            && self.risk_free_per_session == config.metrics.risk_free_per_session
+    }
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -161,7 +181,7 @@ impl Prepared {
     /// The same data for a strategy of your own: its name stands in the report and counts for the run's id.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
-        self.facts.run_id = hex(&Sha256::digest(format!("{}\n{name}", self.facts.run_id)))[..16].to_owned();
+        self.facts.run_id = id(&[&self.facts.run_id, name]);
         self.facts.name = name.to_owned();
         self
     }

@@ -151,6 +151,11 @@ impl RunConfig {
         if let Some((key, value)) = not_negative.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             bail!("{key} is {value}; it must be 0 or more");
         }
+        if self.costs.slippage_bps + self.costs.spread_bps / 2.0 + self.costs.volume_impact_bps >= 10_000.0 {
+            bail!(
+                "costs.slippage_bps, half of costs.spread_bps and costs.volume_impact_bps together must be below 10000"
+            );
+        }
         if self.costs.volume_share_max.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
             bail!("costs.volume_share_max must be above 0 and at most 1");
         }
@@ -340,6 +345,7 @@ mod tests {
         assert!(wrong("strategy.size=-5").contains("strategy.size"));
         assert!(wrong("data.to=1999-01-01").contains("is after"));
         assert!(wrong("costs.slippage_bps=-1").contains("0 or more"));
+        assert!(wrong("costs.slippage_bps=20000").contains("below 10000"));
         assert!(wrong("costs.volume_share_max=2").contains("at most 1"));
         assert!(wrong("data.symbols=[]").contains("at least one"));
         assert!(wrong("data.symbols=AAPL,AAPL").contains("twice"));

@@ -73,6 +73,12 @@ pub fn again(folder: &Path) -> Result<Finished> {
     })?;
     let manifest: Manifest = serde_json::from_slice(&text)
         .with_context(|| format!("`{}` is damaged; run the backtest again", path.display()))?;
+    if !manifest.facts.is_genuine() {
+        bail!(
+            "`{}` was changed: its id is not that of its configuration and input; run the backtest again",
+            path.display()
+        );
+    }
     let place = folder.join(JOURNAL);
     let cannot_read = || format!("cannot use the journal `{}`", place.display());
     let mut reader = journal::open(&place).with_context(cannot_read)?;
@@ -100,9 +106,12 @@ fn describe(folder: &Path, manifest: &Manifest, run: &Run, benchmark: &[f64]) ->
     let write = |name: &str, bytes: Vec<u8>| {
         fs::write(folder.join(name), bytes).with_context(|| cannot_write(&folder.join(name)))
     };
-    write("fills.csv", csv(&run.fills)?)?;
-    write("trades.csv", csv(&run.trades)?)?;
-    write("equity.csv", csv(&run.equity)?)?;
+    write("fills.csv", csv(&run.fills, &["date", "symbol", "quantity", "price", "chart_price", "fee"])?)?;
+    write(
+        "trades.csv",
+        csv(&run.trades, &["symbol", "opened", "closed", "quantity", "entry", "exit", "profit", "fees", "bars"])?,
+    )?;
+    write("equity.csv", csv(&run.equity, &["date", "equity", "cash", "net", "gross"])?)?;
     write("metrics.json", json(&metrics)?)?;
     write(SHEET, report::tear_sheet(run, &metrics).into_bytes())?;
     write(MANIFEST, json(manifest)?)?;
@@ -115,8 +124,10 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn csv<T: Serialize>(rows: &[T]) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+/// Rows under the names of their columns, which stand there without rows too.
+fn csv<T: Serialize>(rows: &[T], columns: &[&str]) -> Result<Vec<u8>> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(columns).context("cannot write CSV")?;
     for row in rows {
         writer.serialize(row).context("cannot write CSV")?;
     }

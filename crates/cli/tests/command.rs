@@ -190,6 +190,28 @@ fn a_report_is_made_again_from_the_journal_and_refuses_a_changed_one() {
     fs::write(&journal, &text[..text.len() / 2]).unwrap();
     place.fails(&["report", "run"], &["cut off"]);
     place.fails(&["report", "nowhere"], &["nowhere", "no run's folder"]);
+    fs::write(&journal, &text).unwrap();
+    let manifest = place.path("run/run.json");
+    let genuine = fs::read_to_string(&manifest).unwrap();
+    for (from, to) in
+        [("fast = 50", "fast = 5"), ("SMA crossover", "Fabulous"), ("\"cash\": \"100000\"", "\"cash\": \"200000\"")]
+    {
+        let changed = genuine.replacen(from, to, 1);
+        assert_ne!(genuine, changed, "{from}");
+        fs::write(&manifest, changed).unwrap();
+        place.fails(&["report", "run"], &["run.json", "was changed"]);
+    }
+}
+
+#[test]
+fn tables_of_a_run_without_trades_have_their_columns() {
+    let place = Place::ready();
+    let answer = place.json(&["backtest", "run.toml", "--set", "strategy.slow=100000", "--out", "quiet"]);
+    assert!(answer["fills"].as_array().unwrap().is_empty());
+    for (file, column) in [("fills.csv", "quantity"), ("trades.csv", "profit")] {
+        let text = fs::read_to_string(place.path("quiet").join(file)).unwrap();
+        assert!(text.lines().count() == 1 && text.contains(column), "{file}: {text}");
+    }
 }
 
 #[test]
