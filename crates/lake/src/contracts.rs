@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use domain::{Calendar, Price, SessionDate, Timestamp};
 
+use crate::packed::Row;
 use crate::row::Flags;
-use crate::sort::Row;
 
 /// Names of the contracts between rows that send a row to quarantine.
 pub(crate) const STALE_COPY: &str = "stale_copy";

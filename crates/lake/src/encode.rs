@@ -1,4 +1,4 @@
-//! Bars as Parquet: one row group at a time, encoded on a thread of its own.
+//! Bars as Parquet: one row group at a time, encoded on two threads, prices on the first and the rest on the second.
 //!
 //! Dates, times and volumes go through the typed column writers. Texts come in stretches and prices repeat, so their
 //! chunks are laid down directly as a dictionary and numbers into it ([`crate::dictionary`]).
@@ -9,19 +9,21 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::data_type::{Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::TypePtr;
+use parquet::schema::types::{SchemaDescriptor, TypePtr};
 
 use crate::contracts::flags_text;
 use crate::dictionary::{Numbers, text_chunk};
 use crate::error::LakeError;
+use crate::packed::Row;
 use crate::row::Flags;
-use crate::sort::Row;
 
 /// Rows in a row group.
 pub(crate) const GROUP_ROWS: usize = 1 << 17;
@@ -93,6 +95,11 @@ pub(crate) struct BarColumns {
 }
 
 impl BarColumns {
+    /// The columns from open to volume.
+    fn numbers(&self) -> [&[i64]; 5] {
+        [&self.open, &self.high, &self.low, &self.close, &self.vol]
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.dt.len()
     }
@@ -138,7 +145,6 @@ pub(crate) fn schema() -> Result<TypePtr, ParquetError> {
 }
 
 struct Writer {
-    numbers: Numbers,
     path: PathBuf,
     file: SerializedFileWriter<File>,
 }
@@ -153,13 +159,13 @@ impl Writer {
         let file = schema()
             .and_then(|schema| SerializedFileWriter::new(file, schema, properties()))
             .map_err(|error| parquet_failed(path, error))?;
-        Ok(Self { numbers: Numbers::new(), path: path.into(), file })
+        Ok(Self { path: path.into(), file })
     }
 
-    fn write(&mut self, columns: &BarColumns) -> Result<(), ParquetError> {
+    fn write(&mut self, columns: &BarColumns, mut prices: Prices) -> Result<(), ParquetError> {
         let descriptors = self.file.schema_descr().columns().to_vec();
         let mut group = self.file.next_row_group()?;
-        let numbers = [&columns.open, &columns.high, &columns.low, &columns.close, &columns.vol];
+        let numbers = columns.numbers();
         for (at, descriptor) in descriptors.into_iter().enumerate() {
             let text = match at {
                 1 => Some(&columns.sym),
@@ -174,10 +180,7 @@ impl Writer {
                 group.append_column(&bytes, close)?;
                 continue;
             }
-            // Volumes hardly ever repeat; prices of a group are a few thousand different cents.
-            if (2..=5).contains(&at)
-                && let Some((bytes, close)) = self.numbers.chunk(&descriptor, numbers[at - 2])?
-            {
+            if let Some((bytes, close)) = (2..=5).contains(&at).then(|| prices[at - 2].take()).flatten() {
                 group.append_column(&bytes, close)?;
                 continue;
             }
@@ -219,7 +222,10 @@ type Syncing = JoinHandle<Result<(), LakeError>>;
 /// A row group and the file it belongs to.
 type Job = (PathBuf, BarColumns);
 
-/// Writes files of bars on a thread of its own; a file is finished when rows for another come.
+/// Chunks of open, high, low and close; `None` where a dictionary does not pay.
+type Prices = [Option<(Bytes, ColumnCloseResult)>; 4];
+
+/// Writes files of bars on threads of its own; a file is finished when rows for another come.
 pub(crate) struct Encoder {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<Result<(), LakeError>>>,
@@ -227,8 +233,10 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     pub(crate) fn start() -> Self {
-        let (jobs, queue) = sync_channel(2);
-        Self { jobs: Some(jobs), thread: Some(std::thread::spawn(move || run(&queue))) }
+        let (jobs, queue) = sync_channel(1);
+        let (priced, with_prices) = sync_channel(1);
+        std::thread::spawn(move || number_prices(&queue, &priced));
+        Self { jobs: Some(jobs), thread: Some(std::thread::spawn(move || run(&with_prices))) }
     }
 
     /// Adds a row group to the file, which is new or was the last one written to.
@@ -259,10 +267,30 @@ impl Drop for Encoder {
     }
 }
 
-fn run(queue: &Receiver<Job>) -> Result<(), LakeError> {
+/// Prices of a group are a few thousand different cents. Volumes, the other numbers, hardly ever repeat.
+fn number_prices(queue: &Receiver<Job>, into: &SyncSender<(Job, Result<Prices, ParquetError>)>) {
+    let mut numbers = Numbers::new();
+    while let Ok(job) = queue.recv() {
+        let mut prices = || {
+            let schema = SchemaDescriptor::new(schema()?);
+            let mut chunks = Prices::default();
+            for (at, (column, chunk)) in job.1.numbers().iter().zip(&mut chunks).enumerate() {
+                *chunk = numbers.chunk(&schema.column(at + 2), column)?;
+            }
+            Ok(chunks)
+        };
+        let prices = prices();
+        // Nobody receives any more once something could not be written.
+        if into.send((job, prices)).is_err() {
+            return;
+        }
+    }
+}
+
+fn run(queue: &Receiver<(Job, Result<Prices, ParquetError>)>) -> Result<(), LakeError> {
     let mut open: Option<Writer> = None;
     let mut syncing = Vec::new();
-    while let Ok((path, columns)) = queue.recv() {
+    while let Ok(((path, columns), prices)) = queue.recv() {
         if let Some(done) = open.take_if(|writer| writer.path != path) {
             syncing.push(done.close()?);
         }
@@ -270,7 +298,7 @@ fn run(queue: &Receiver<Job>) -> Result<(), LakeError> {
             Some(writer) => writer,
             None => open.insert(Writer::create(&path)?),
         };
-        writer.write(&columns).map_err(|error| parquet_failed(&path, error))?;
+        prices.and_then(|prices| writer.write(&columns, prices)).map_err(|error| parquet_failed(&path, error))?;
     }
     if let Some(done) = open {
         syncing.push(done.close()?);

@@ -135,7 +135,10 @@ pub enum LakeError {
 
 impl From<IntakeError> for LakeError {
     fn from(error: IntakeError) -> Self {
-        Self::Intake(Box::new(error))
+        match error {
+            IntakeError::Keep { copy, source, .. } => Self::write(&copy, source),
+            error => Self::Intake(Box::new(error)),
+        }
     }
 }
 

@@ -15,16 +15,17 @@ use crate::contracts::{Delivery, FLAGS, Previous, Verdict, flags_text, judge};
 use crate::encode::{BarColumns, Encoder, GROUP_ROWS};
 use crate::error::LakeError;
 use crate::files::Files;
-use crate::intake;
+use crate::intake::{self, Received};
+use crate::packed::Row;
 use crate::quarantine::{self, Asset, Refusals, Refused};
 use crate::row::{Batch, Flags};
-use crate::sort::{Row, Sorted, Sorter};
+use crate::sort::{Sorted, Sorter};
 use crate::stage::{self, Staging};
 use crate::stored::{StoredYear, source_from_text, source_text};
 use crate::summary::{ImportRequest, ImportSummary, Progress};
 
-/// Rows kept in memory before they are spilled: 64 bytes each.
-const ROWS_IN_MEMORY: usize = 2 << 20;
+/// Words of eight bytes kept in memory before they are spilled; a row takes four or eight.
+const WORDS_IN_MEMORY: usize = 16 << 20;
 
 /// Imports files; all of them or, after an error, nothing.
 pub(crate) fn import(
@@ -32,14 +33,14 @@ pub(crate) fn import(
     request: &ImportRequest,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ImportSummary, LakeError> {
-    import_with(files, request, progress, ROWS_IN_MEMORY)
+    import_with(files, request, progress, WORDS_IN_MEMORY)
 }
 
 fn import_with(
     files: &Files,
     request: &ImportRequest,
     progress: &mut dyn FnMut(Progress),
-    rows_in_memory: usize,
+    words_in_memory: usize,
 ) -> Result<ImportSummary, LakeError> {
     if let Some(known_at) = request.known_at
         && known_at > request.now
@@ -56,7 +57,7 @@ fn import_with(
         files,
         request,
         delivery: Delivery { now: request.now, known_at: request.known_at },
-        sorter: Sorter::new(staging.scratch(), rows_in_memory),
+        sorter: Sorter::new(staging.scratch(), words_in_memory),
         refusals: Refusals::new(staging.scratch()),
         staging: &staging,
         progress,
@@ -155,11 +156,15 @@ impl Import<'_> {
     fn read(&mut self, path: &Path) -> Result<(), LakeError> {
         let file = self.assets.len() as u16;
         let request = self.request;
-        let state = || fs::metadata(path).and_then(|data| Ok((data.len(), data.modified()?)));
-        let before = state().ok();
-        let mut input = intake::open(path, request.profile.as_deref(), request.symbol.as_ref(), request.now)?;
+        // A pipe has no length.
+        let state =
+            || fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|data| (data.len(), data.modified().ok()));
+        let before = state();
+        let copy = self.staging.scratch().join(format!("received-{file}"));
+        let (profile, symbol) = (request.profile.as_deref(), request.symbol.as_ref());
+        let mut input = intake::open(path, profile, symbol, request.now, Some(copy.clone()))?;
         let name = asset_name(path);
-        self.assets.push(Asset { path: path.into(), name: name.clone(), source: 0 });
+        self.assets.push(Asset { path: path.into(), copy, name: name.clone(), source: 0 });
         self.summaries.push(ImportSummary::default());
         let what = format!("reading {name}");
         while let Some(batch) = input.next_batch()? {
@@ -167,15 +172,14 @@ impl Import<'_> {
             self.take(file, batch)?;
             self.tell(self.bytes.0 + last.unwrap_or_default(), &what);
         }
-        let sha256 = input.sha256().unwrap_or_default();
-        let after = state().ok();
-        if before != after || sha256.len() < 16 {
+        let whole =
+            |received: &Received| before == state() && before.is_none_or(|(bytes, _)| bytes == received.bytes());
+        let Some(received) = input.received().filter(whole) else {
             return Err(LakeError::Changed { path: path.into() });
-        }
-        let bytes = after.map_or(0, |(bytes, _)| bytes);
-        self.bytes.0 += bytes;
-        self.assets[usize::from(file)].source = source_from_text(&sha256[..16]);
-        self.keep(file, &input, bytes, sha256)
+        };
+        self.bytes.0 += received.bytes();
+        self.assets[usize::from(file)].source = source_from_text(&received.sha256()[..16]);
+        self.keep(file, &input, received)
     }
 
     fn take(&mut self, file: u16, batch: Batch) -> Result<(), LakeError> {
@@ -183,7 +187,7 @@ impl Import<'_> {
         let ids: Vec<u32> = symbols.into_iter().map(|symbol| self.id(symbol)).collect();
         self.summaries[usize::from(file)].read += rows;
         for bar in &bars {
-            self.sorter.push(ids[bar.symbol as usize], Row::new(file, bar))?;
+            self.sorter.push(ids[bar.symbol as usize], &Row::new(file, bar))?;
         }
         self.new_actions
             .extend(actions.iter().map(|one| NewAction::new(ids[one.symbol as usize], file, one.ex_date, one.kind)));
@@ -211,20 +215,20 @@ impl Import<'_> {
         self.refusals.push(refused)
     }
 
-    /// Copies the file as it is into `raw/`, on a thread of its own, unless the lake has it.
-    fn keep(&mut self, file: u16, input: &intake::Input, bytes: u64, sha256: String) -> Result<(), LakeError> {
-        let asset = &self.assets[usize::from(file)];
+    /// Puts the copy of a file into `raw/`, unless the lake has it.
+    fn keep(&mut self, file: u16, input: &intake::Input, received: Received) -> Result<(), LakeError> {
+        let asset = &mut self.assets[usize::from(file)];
         let folder = format!("raw/{}/{}/{}", input.provider(), input.data_set(), source_text(asset.source));
         if self.copies.iter().any(|copy| copy.folder == folder)
             || self.files.exists(&format!("{folder}/manifest.json"))?
         {
             return Ok(());
         }
-        let (from, into) = (asset.path.clone(), self.staging.path(&format!("{folder}/{}", asset.name))?);
-        let to = into.clone();
-        let thread = std::thread::spawn(move || copy(&from, &to));
-        let profile = input.profile().to_owned();
-        self.copies.push(Copying { file, profile, folder, bytes, sha256, thread, into });
+        let into = self.staging.path(&format!("{folder}/{}", asset.name))?;
+        fs::rename(&asset.copy, &into).map_err(|source| LakeError::write(&into, source))?;
+        asset.copy.clone_from(&into);
+        let (bytes, sha256, profile) = (received.bytes(), received.sha256(), input.profile().to_owned());
+        self.copies.push(Copying { file, profile, folder, bytes, sha256, thread: received.store(), into });
         Ok(())
     }
 
@@ -416,9 +420,6 @@ impl Import<'_> {
         let failed = |source| LakeError::write(&copy.into, source);
         let asset = &self.assets[usize::from(copy.file)];
         copy.thread.join().unwrap_or_else(|_| Err(std::io::Error::other("copying stopped"))).map_err(failed)?;
-        if fs::metadata(&copy.into).map_err(failed)?.len() != copy.bytes {
-            return Err(LakeError::Changed { path: asset.path.clone() });
-        }
         let manifest = Manifest {
             asset: &asset.name,
             sha256: &copy.sha256,
@@ -457,11 +458,4 @@ fn note(worst: &mut Option<Worst>, file: u16, line: u64, rule: &str, value: impl
     if worst.as_ref().is_none_or(|worst| (file, line) < (worst.file, worst.line)) {
         *worst = Some(Worst { file, line, rule: rule.to_owned(), value: value() });
     }
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::copy(from, to)?;
-    // The permissions came along; a lake's file may be read and replaced by its owner.
-    let file = fs::OpenOptions::new().read(true).open(to)?;
-    file.sync_all()
 }

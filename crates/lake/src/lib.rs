@@ -27,6 +27,7 @@ mod intake;
 mod lake;
 pub mod location;
 mod market;
+mod packed;
 mod quarantine;
 mod row;
 mod sort;

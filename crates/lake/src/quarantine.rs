@@ -96,9 +96,12 @@ impl Refusals {
     }
 }
 
-/// A file of the import, to name it and to read rows again.
+/// A file of the import.
 pub(crate) struct Asset {
+    /// As given, to name it.
     pub(crate) path: PathBuf,
+    /// Its bytes as they were read, to read rows again.
+    pub(crate) copy: PathBuf,
     pub(crate) name: String,
     pub(crate) source: u64,
 }
@@ -145,10 +148,10 @@ pub(crate) fn write(
         if known.contains(&(asset.source, refused.place.line, refused.rule.clone())) {
             return Ok(());
         }
-        let failed = |source| LakeError::Read { path: asset.path.clone(), source };
+        let failed = |source| LakeError::Read { path: asset.copy.clone(), source };
         let file = match &mut open {
             Some((at, file)) if *at == refused.file => file,
-            open => &mut open.insert((refused.file, File::open(&asset.path).map_err(failed)?)).1,
+            open => &mut open.insert((refused.file, File::open(&asset.copy).map_err(failed)?)).1,
         };
         let mut text = vec![0; refused.place.length as usize];
         file.read_exact_at(&mut text, refused.place.offset).map_err(failed)?;

@@ -76,6 +76,30 @@ fn bytes_are_kept_as_received_with_their_manifest() {
 }
 
 #[test]
+fn a_pipe_is_read_once_and_kept_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = place(&folder);
+    // More than the importer reads at a time, with rows refused for what they are and for what came before them.
+    let mut text = String::from("dt,sym,open,high,low,close,vol\n");
+    for symbol in 0..25_000 {
+        for row in ["2013-03-01,S{},10,11,9,10,100", "2013-03-02,S{},10,11,9,10,100", "2013-03-04,S{},10,11,9,10,100"] {
+            text.push_str(&row.replace("{}", &symbol.to_string()));
+            text.push('\n');
+        }
+    }
+    let pipe = folder.path().join("pipe.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (into, bytes) = (pipe.clone(), text.clone());
+    let writer = std::thread::spawn(move || std::fs::write(into, bytes).unwrap());
+    let summary = import(&location, &request([pipe])).unwrap();
+    writer.join().unwrap();
+    assert_eq!((summary.stored, summary.quarantined), (25_000, 50_000));
+    let raw = tree(&Path::new(&location).join("raw"));
+    let (_, kept) = raw.iter().find(|(path, _)| path.ends_with("pipe.csv")).unwrap();
+    assert!(*kept == text.as_bytes(), "{} bytes of {}", kept.len(), text.len());
+}
+
+#[test]
 fn adjusted_prices_equal_the_vendors() {
     let folder = tempfile::tempdir().unwrap();
     let location = place(&folder);

@@ -25,6 +25,16 @@ pub enum IntakeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The copy that the lake keeps could not be written.
+    #[error("cannot copy `{path}` to `{copy}`", path = path.display(), copy = copy.display())]
+    Keep {
+        /// As given.
+        path: PathBuf,
+        /// Where the copy was to lie.
+        copy: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// No bytes, or only blank lines.
     #[error("`{path}` is empty: fetch it again", path = path.display())]
     Empty {

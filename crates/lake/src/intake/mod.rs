@@ -12,6 +12,7 @@ mod header;
 mod judge;
 mod layout;
 mod profile;
+mod received;
 mod scan;
 #[cfg(test)]
 mod speed;
@@ -25,12 +26,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::{Symbol, Timestamp};
-use sha2::{Digest, Sha256};
 
 use self::block::{Block, Blocks, Parser};
 pub use self::error::IntakeError;
 use self::layout::Layout;
 pub use self::profile::{Profile, profiles};
+pub(crate) use self::received::Received;
 use self::threads::Threads;
 use crate::row::Batch;
 
@@ -58,7 +59,7 @@ pub(crate) struct Input {
     layout: Arc<Layout>,
     work: Work,
     rows: u64,
-    sha256: Option<String>,
+    received: Option<Received>,
 }
 
 /// Where the rest of the file is.
@@ -67,7 +68,7 @@ enum Work {
     Small {
         block: Block,
         parser: Box<Parser>,
-        sha256: Sha256,
+        received: Received,
     },
     /// Threads read it.
     Large(Threads),
@@ -77,14 +78,15 @@ enum Work {
 /// Recognises a file.
 ///
 /// `profile` is a name or the path of a TOML file; `symbol` is whose rows they are where the rows do not say; rows of
-/// sessions that end after `now` are refused.
+/// sessions that end after `now` are refused. While the file is read, its bytes go to a new file at `keep`.
 pub(crate) fn open(
     path: &Path,
     profile: Option<&str>,
     symbol: Option<&Symbol>,
     now: Timestamp,
+    keep: Option<PathBuf>,
 ) -> Result<Input, IntakeError> {
-    open_with(path, profile, symbol, now, Effort::usual())
+    open_with(path, profile, symbol, now, keep, Effort::usual())
 }
 
 fn open_with(
@@ -92,6 +94,7 @@ fn open_with(
     profile: Option<&str>,
     symbol: Option<&Symbol>,
     now: Timestamp,
+    keep: Option<PathBuf>,
     effort: Effort,
 ) -> Result<Input, IntakeError> {
     let failed = |source: std::io::Error| match source.kind() {
@@ -103,10 +106,10 @@ fn open_with(
     }
     let file = File::open(path).map_err(failed)?;
     let mut blocks = Blocks::new(file, effort.block);
-    let mut sha256 = Sha256::new();
+    let mut received = Received::new(keep);
     // The header may stand behind blank lines, even behind blocks of them.
     let (first, header) = loop {
-        let block = blocks.next(&mut |bytes| sha256.update(&bytes[..])).map_err(failed)?;
+        let block = blocks.next(&mut |bytes| received.take(bytes)).map_err(failed)?;
         let Some(block) = block else { return Err(IntakeError::Empty { path: path.into() }) };
         if block.offset == 0 {
             text(path, &block.bytes)?;
@@ -135,17 +138,17 @@ fn open_with(
         parser
     };
     // Threads would cost more than they save on one block.
-    let rest = if blocks.ended() { blocks.next(&mut |bytes| sha256.update(&bytes[..])).map_err(failed)? } else { None };
+    let rest = if blocks.ended() { blocks.next(&mut |bytes| received.take(bytes)).map_err(failed)? } else { None };
     let work = if blocks.ended() && rest.is_none() {
         if first.bytes[first.start..].iter().all(|byte| byte.is_ascii_whitespace()) {
             return Err(IntakeError::NoRows { path: path.into() });
         }
-        Work::Small { block: first, parser: Box::new(parser()), sha256 }
+        Work::Small { block: first, parser: Box::new(parser()), received }
     } else {
         let parsers = (0..effort.threads.max(1)).map(|_| parser()).collect();
-        Work::Large(Threads::start(first, rest, blocks, sha256, parsers))
+        Work::Large(Threads::start(first, rest, blocks, received, parsers))
     };
-    Ok(Input { path: path.into(), layout, work, rows: 0, sha256: None })
+    Ok(Input { path: path.into(), layout, work, rows: 0, received: None })
 }
 
 impl Input {
@@ -169,8 +172,8 @@ impl Input {
         loop {
             let batch = match std::mem::replace(&mut self.work, Work::Done) {
                 Work::Done => return Ok(None),
-                Work::Small { block, mut parser, sha256 } => {
-                    self.sha256 = Some(hex(sha256));
+                Work::Small { block, mut parser, received } => {
+                    self.received = Some(received.checked(&self.path)?);
                     Some(parser.parse(&block))
                 }
                 Work::Large(mut threads) => match threads.next() {
@@ -181,7 +184,7 @@ impl Input {
                     Some(Err(source)) => return Err(IntakeError::Read { path: self.path.clone(), source }),
                     None => {
                         let stopped = || IntakeError::Stopped { path: self.path.clone() };
-                        self.sha256 = Some(hex(threads.finish().ok_or_else(stopped)?));
+                        self.received = Some(threads.finish().ok_or_else(stopped)?.checked(&self.path)?);
                         None
                     }
                 },
@@ -201,14 +204,10 @@ impl Input {
         }
     }
 
-    /// SHA-256 of the whole file in hexadecimal, once its last batch was taken.
-    pub(crate) fn sha256(&self) -> Option<String> {
-        self.sha256.clone()
+    /// The bytes of the whole file, once its last batch was taken.
+    pub(crate) fn received(&mut self) -> Option<Received> {
+        self.received.take()
     }
-}
-
-fn hex(sha256: Sha256) -> String {
-    sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first line that is not blank, and the block without what stands up to its end.

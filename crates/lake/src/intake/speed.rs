@@ -1,8 +1,8 @@
 //! Rows per second, by hand:
 //! `BARS=FILE cargo test --release -p lake --lib intake::speed -- --ignored --nocapture`
 
-use super::tests::now;
-use super::*;
+use super::tests::{now, open_with};
+use super::{Effort, PathBuf};
 
 #[test]
 #[ignore = "a measurement of the file named by BARS"]

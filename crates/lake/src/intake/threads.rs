@@ -1,4 +1,4 @@
-//! One thread reads, some parse, one hashes; batches come out in the order of the file.
+//! One thread reads, some parse, one hashes and keeps the bytes; batches come out in the order of the file.
 //!
 //! Every queue is short, so that memory does not grow with the file and a reader of batches that stops stops them all.
 
@@ -7,9 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use sha2::{Digest, Sha256};
-
 use super::block::{Block, Blocks, Parser};
+use super::received::Received;
 use crate::row::Batch;
 
 /// A block and where its batch is awaited.
@@ -18,22 +17,22 @@ type Job = (Block, SyncSender<Batch>);
 /// Threads at work on one file.
 pub(super) struct Threads {
     batches: Receiver<io::Result<Receiver<Batch>>>,
-    hash: JoinHandle<Sha256>,
+    received: JoinHandle<Received>,
 }
 
 impl Threads {
-    /// Starts reading `source` behind the blocks already read, which `sha256` has seen.
+    /// Starts reading `source` behind the blocks already read, which `received` has.
     pub(super) fn start<R: io::Read + Send + 'static>(
         first: Block,
         second: Option<Block>,
         mut source: Blocks<R>,
-        mut sha256: Sha256,
+        mut received: Received,
         parsers: Vec<Parser>,
     ) -> Self {
         let depth = parsers.len() + 1;
         let (batch_queue, batches) = sync_channel(depth);
         let (job_queue, jobs) = sync_channel::<Job>(depth);
-        let (hash_queue, to_hash) = sync_channel::<Arc<Vec<u8>>>(depth);
+        let (byte_queue, bytes) = sync_channel::<Arc<Vec<u8>>>(depth);
         let jobs = Arc::new(Mutex::new(jobs));
         for mut parser in parsers {
             let jobs = Arc::clone(&jobs);
@@ -47,11 +46,11 @@ impl Threads {
                 }
             });
         }
-        let hash = std::thread::spawn(move || {
-            while let Ok(bytes) = to_hash.recv() {
-                sha256.update(&bytes[..]);
+        let received = std::thread::spawn(move || {
+            while let (false, Ok(bytes)) = (received.failed(), bytes.recv()) {
+                received.take(&bytes);
             }
-            sha256
+            received
         });
         std::thread::spawn(move || {
             let hand_out = |block: Block| -> bool {
@@ -64,12 +63,12 @@ impl Threads {
                 }
             }
             loop {
-                let next = source.next(&mut |bytes| {
-                    let _ = hash_queue.send(Arc::clone(bytes));
-                });
+                // Nobody receives any more when the bytes cannot be kept.
+                let mut kept = true;
+                let next = source.next(&mut |bytes| kept &= byte_queue.send(Arc::clone(bytes)).is_ok());
                 match next {
                     Ok(Some(block)) => {
-                        if !hand_out(block) {
+                        if !kept || !hand_out(block) {
                             return;
                         }
                     }
@@ -81,7 +80,7 @@ impl Threads {
                 }
             }
         });
-        Self { batches, hash }
+        Self { batches, received }
     }
 
     /// The next batch; `None` at the end of the file.
@@ -95,12 +94,12 @@ impl Threads {
         }
     }
 
-    /// What was hashed: the whole file, if its last batch was taken.
-    pub(super) fn finish(self) -> Option<Sha256> {
-        let Self { batches, hash } = self;
+    /// What was received: the whole file, if its last batch was taken.
+    pub(super) fn finish(self) -> Option<Received> {
+        let Self { batches, received } = self;
         // Without anyone to take batches, the other threads end.
         drop(batches);
-        hash.join().ok()
+        received.join().ok()
     }
 }
 
@@ -139,7 +138,7 @@ mod tests {
         let parsers = (0..2).map(|_| Parser::new(Arc::clone(&layout), None, now())).collect();
         let bytes = Arc::new(b"2013-03-01,A,1,2,1,1,5\n".to_vec());
         let first = Block { bytes, start: 0, offset: 0, line: 2, too_long: None };
-        Threads::start(first, None, Blocks::new(source, 1_000), Sha256::new(), parsers)
+        Threads::start(first, None, Blocks::new(source, 1_000), Received::new(None), parsers)
     }
 
     #[test]
@@ -147,7 +146,7 @@ mod tests {
         let mut threads = start(Endless);
         assert_eq!(threads.next().unwrap().unwrap().rows, 1);
         assert!(threads.next().unwrap().unwrap().rows > 1);
-        // The hashing thread ends only after the reading one, which an endless file alone would not end.
+        // The receiving thread ends only after the reading one, which an endless file alone would not end.
         assert!(threads.finish().is_some());
     }
 

@@ -88,7 +88,7 @@ fn outcome(path: &Path, profile: &str, effort: Effort) -> Outcome {
         count += rows;
     }
     good.sort();
-    Ok((good, refused, count, input.sha256()))
+    Ok((good, refused, count, input.received().map(|received| received.sha256())))
 }
 
 #[test]

@@ -7,6 +7,27 @@ pub(super) fn now() -> Timestamp {
     Timestamp::parse("2024-06-01T00:00:00Z").unwrap()
 }
 
+/// A file to be read as it usually is, without keeping a copy.
+pub(super) fn open(
+    path: &Path,
+    profile: Option<&str>,
+    symbol: Option<&Symbol>,
+    now: Timestamp,
+) -> Result<Input, IntakeError> {
+    open_with(path, profile, symbol, now, Effort::usual())
+}
+
+/// A file to be read with the work cut up as asked.
+pub(super) fn open_with(
+    path: &Path,
+    profile: Option<&str>,
+    symbol: Option<&Symbol>,
+    now: Timestamp,
+    effort: Effort,
+) -> Result<Input, IntakeError> {
+    super::open_with(path, profile, symbol, now, None, effort)
+}
+
 /// A file of the given name and bytes, and the folder that keeps it alive.
 pub(super) fn file(name: &str, bytes: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +110,7 @@ fn the_committed_sample_reads_whole() {
             assert_eq!(batch.refused, [], "{}", path.display());
             total += batch.bars.len();
         }
-        assert!(input.sha256().is_some_and(|hex| hex.len() == 64));
+        assert_eq!(input.received().unwrap().sha256().len(), 64);
     }
     assert_eq!(total, 12_154);
 }
