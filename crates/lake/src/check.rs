@@ -133,7 +133,7 @@ pub(crate) fn check(files: &Files) -> Result<CheckReport, LakeError> {
         let read = count();
         unreadable(&mut findings, read)?;
     }
-    for path in files.list(".staging")?.iter().take(1) {
+    for path in files.list(crate::stage::STAGING)?.iter().take(1) {
         findings.add(
             "leftover_staging",
             false,

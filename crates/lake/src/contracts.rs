@@ -14,6 +14,8 @@ use crate::row::Flags;
 pub(crate) const STALE_COPY: &str = "stale_copy";
 pub(crate) const DUPLICATE: &str = "duplicate";
 pub(crate) const CONFLICTING_VERSION: &str = "conflicting_version";
+/// Counts unchanged rows that a later version superseded.
+pub(crate) const SUPERSEDED: &str = "superseded";
 
 /// A change of the close beyond this fraction needs an explanation.
 const JUMP: f64 = 0.4;
@@ -59,6 +61,8 @@ pub(crate) enum Verdict {
     Store(i64, Flags),
     /// The lake has it.
     Unchanged,
+    /// The lake had it from this very file, and has a later version now.
+    Superseded,
     /// Broke a contract, with what broke it.
     Refuse(&'static str, String),
 }
@@ -123,10 +127,12 @@ fn judge_one(
 ) -> Verdict {
     let values = row.values();
     let source = sources.get(usize::from(row.file())).copied().unwrap_or_default();
-    // A file that was imported before brings nothing new, even if a correction came in between.
-    let delivered = versions.iter().any(|version| version.values == values && version.source == source);
-    if delivered || current(versions).is_some_and(|current| current.values == values) {
+    if current(versions).is_some_and(|current| current.values == values) {
         return Verdict::Unchanged;
+    }
+    // A file that was imported before brings nothing new, even if a correction came in between.
+    if versions.iter().any(|version| version.values == values && version.source == source) {
+        return Verdict::Superseded;
     }
     let mut flags = row.flags();
     if let Some(previous) = previous {

@@ -22,6 +22,14 @@ pub enum LakeError {
         /// As given.
         location: String,
     },
+    /// The first import died, or is not complete yet.
+    #[error(
+        "an import into `{location}` was cut short or is still running, and nothing is stored yet; import again, which clears away what it left"
+    )]
+    Unfinished {
+        /// As given.
+        location: String,
+    },
     /// No path was given, or a folder without files.
     #[error("there is nothing to import in {what}; name the vendor's files")]
     NothingToImport {

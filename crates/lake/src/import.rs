@@ -11,7 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::actions::{self, NewAction};
-use crate::contracts::{Delivery, FLAGS, Previous, Verdict, flags_text, judge};
+use crate::contracts::{Delivery, FLAGS, Previous, SUPERSEDED, Verdict, flags_text, judge};
 use crate::encode::{BarColumns, Encoder, GROUP_ROWS};
 use crate::error::LakeError;
 use crate::files::Files;
@@ -340,6 +340,10 @@ impl Import<'_> {
                         let summary = &mut summaries[usize::from(row.file())];
                         match verdict {
                             Verdict::Unchanged => summary.unchanged += 1,
+                            Verdict::Superseded => {
+                                summary.unchanged += 1;
+                                summary.count(SUPERSEDED);
+                            }
                             Verdict::Store(known_at, flags) => {
                                 summary.stored += 1;
                                 if flags.0 != 0 {

@@ -62,7 +62,9 @@ impl Lake {
             stage::recover_for_reading(root)?;
         }
         if lake.files.parquet("bars_daily")?.is_empty() && lake.files.parquet("quarantine")?.is_empty() {
-            return Err(LakeError::NoLake { location: location.to_owned() });
+            let location = location.to_owned();
+            let unfinished = !lake.files.list(stage::STAGING)?.is_empty();
+            return Err(if unfinished { LakeError::Unfinished { location } } else { LakeError::NoLake { location } });
         }
         Ok(lake)
     }

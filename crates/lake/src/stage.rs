@@ -22,7 +22,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultip
 use crate::error::{LakeError, one_line};
 use crate::files::Files;
 
-const STAGING: &str = ".staging";
+pub(crate) const STAGING: &str = ".staging";
 const LOCK: &str = ".lock";
 
 /// The right to write into a lake; given back when dropped.

@@ -47,7 +47,7 @@ pub struct ImportSummary {
     pub quarantined: u64,
     /// Stored rows with a flag.
     pub flagged: u64,
-    /// How often each contract was broken and each flag set.
+    /// How often each contract was broken and each flag set, and unchanged rows that a later version superseded.
     pub rules: BTreeMap<String, u64>,
 }
 

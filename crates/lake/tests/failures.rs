@@ -161,6 +161,20 @@ fn a_crash_before_the_commit_leaves_the_old_lake() {
 }
 
 #[test]
+fn a_lake_whose_first_import_died_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = place(&folder);
+    let left = Path::new(&location).join(".staging/1-abc/new/bars_daily/year=2013");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("x.parquet"), "half").unwrap();
+    let error = Lake::open(&location).unwrap_err();
+    one_sentence(&error);
+    assert!(error.to_string().contains("cut short"), "{error}");
+    assert_eq!(import(&location, &request([workshop(folder.path(), "a.csv", DAY)])).unwrap().stored, 1);
+    Lake::open(&location).unwrap();
+}
+
+#[test]
 fn a_crash_after_the_commit_is_completed_wherever_it_struck() {
     let folder = tempfile::tempdir().unwrap();
     let rows = "2012-12-31,XYZ,10,11,9,10,100\n2013-03-04,XYZ,10,12,9,11,100\n2013-03-05,XYZ,1,0,2,1,100\n";

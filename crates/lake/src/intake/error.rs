@@ -125,14 +125,12 @@ pub enum IntakeError {
         candidates: Box<str>,
     },
     /// There is no profile of that name.
-    #[error("there is no profile `{name}`: {nearest}(known: {known}; a file of your own needs a name ending in .toml)")]
+    #[error("there is no profile `{name}`; {advice}")]
     UnknownProfile {
         /// As given.
         name: Box<str>,
-        /// `did you mean ...? `, or nothing.
-        nearest: Box<str>,
-        /// All names.
-        known: Box<str>,
+        /// `did you mean ...?`, or all names.
+        advice: Box<str>,
     },
     /// A profile given as a file cannot be used.
     #[error("profile `{path}` cannot be used: {problem}", path = path.display())]

@@ -291,8 +291,9 @@ pub(super) fn named(name: &str) -> Result<Profile, IntakeError> {
         .map(|profile| (strsim::jaro_winkler(&wanted, &profile.name), &profile.name))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(String::new, |(_, name)| format!("did you mean `{name}`? "));
-    Err(IntakeError::UnknownProfile { name: name.into(), nearest: nearest.into(), known: known().into() })
+        .map(|(_, name)| format!("did you mean `{name}`?"));
+    let all = || format!("choose one of {}, or name a file of your own that ends in .toml", known());
+    Err(IntakeError::UnknownProfile { name: name.into(), advice: nearest.unwrap_or_else(all).into() })
 }
 
 #[cfg(test)]
