@@ -1,6 +1,6 @@
 """A lake in S3, on moto's server: the same as in a folder.
 
-Set ALGOTRADING_BIN to the binary (`./test` builds it and does); `algotrading-sql` lies beside it, or its test is skipped.
+Set ALGOTRADING_BIN to the binary (`./test` builds it and does); `algotrading-sql` lies beside it, or its test is skipped, and fails where ALGOTRADING_TEST_SQL is set (as by `./test` without `--fast`).
 """
 
 import json
@@ -114,6 +114,7 @@ def test_an_absent_bucket_is_one_sentence(call):
 def test_sql_reads_it(call):
     program = str(Path(BINARY).with_name("algotrading-sql"))
     if not Path(program).exists():
+        assert "ALGOTRADING_TEST_SQL" not in os.environ, f"{program} is not built"
         pytest.skip("algotrading-sql is not built")
     call("data", "import", SAMPLE / "daily_adjusted_FB.csv", "--lake", "s3://bucket/sql")
     rows = call("SELECT count(*) AS n FROM hist_data_daily", "--lake", "s3://bucket/sql", "--format", "csv", program=program)
