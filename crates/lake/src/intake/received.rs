@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::IntakeError;
 
 /// Bytes written before the disk is asked to store them, while more come in.
-const SYNC_BYTES: u64 = 64 << 20;
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// What came in so far.
 pub(crate) struct Received {
@@ -57,7 +57,7 @@ impl Received {
         };
         if idle && self.bytes >= asked + SYNC_BYTES {
             let copy = copy.try_clone()?;
-            let before = self.syncing.replace((self.bytes, std::thread::spawn(move || copy.sync_data())));
+            let before = self.syncing.replace((self.bytes, std::thread::spawn(move || settle(&copy))));
             before.map_or(Ok(()), |(_, thread)| joined(thread))?;
         }
         Ok(())
@@ -88,6 +88,14 @@ impl Received {
             self.copy.map_or(Ok(()), |copy| copy.sync_all())
         })
     }
+}
+
+/// Waits for the disk, and lets the memory that held the bytes be used for those to come: nobody reads them soon.
+fn settle(copy: &File) -> io::Result<()> {
+    copy.sync_data()?;
+    // Advice: where it is not taken, the memory is freed when it is needed.
+    let _ = rustix::fs::fadvise(copy, 0, None, rustix::fs::Advice::DontNeed);
+    Ok(())
 }
 
 fn joined(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
