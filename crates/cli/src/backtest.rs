@@ -273,7 +273,7 @@ pub fn shown(facts: &Facts, ending: &Ending, collected: Collected) -> (shown::Ru
         equity: collected.equity,
         trades: collected.trades,
         fills: collected.fills,
-        refused: collected.refused.into_iter().map(|(name, count)| shown::Count { name, count }).collect(),
+        refused: collected.refused,
         ambiguous_bars: ending.ambiguous_bars,
         notes,
     };

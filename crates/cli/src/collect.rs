@@ -13,7 +13,8 @@ pub struct Collector {
     instruments: Vec<Instrument>,
     fills: Vec<(Fill, usize)>,
     trades: Vec<Trade>,
-    refused: BTreeMap<String, u64>,
+    refused: BTreeMap<String, shown::Refused>,
+    session: Option<SessionDate>,
     equity: Vec<shown::EquityPoint>,
     /// Equal-weight return of what is traded, for each session but the first.
     benchmark: Vec<f64>,
@@ -46,8 +47,8 @@ pub struct Collected {
     pub fills: Vec<shown::Fill>,
     /// Round trips, those still open last.
     pub trades: Vec<shown::Trade>,
-    /// How many orders each limit stopped.
-    pub refused: BTreeMap<String, u64>,
+    /// Orders that were stopped, by limit.
+    pub refused: Vec<shown::Refused>,
     /// How often everything had to be closed.
     pub margin_calls: u64,
 }
@@ -68,6 +69,7 @@ impl Collector {
             fills: Vec::new(),
             trades: Vec::new(),
             refused: BTreeMap::new(),
+            session: None,
             equity: Vec::new(),
             benchmark: Vec::new(),
             today: Vec::new(),
@@ -84,7 +86,8 @@ impl Collector {
                 let splits = self.instruments.get(fill.instrument.index()).map_or(0, |one| one.splits.len());
                 self.fills.push((*fill, splits));
             }
-            Event::SessionOpened(_) | Event::SessionClosed | Event::OrderEnded { .. } | Event::Borrowed { .. } => {}
+            Event::SessionOpened(session) => self.session = Some(session.date),
+            Event::SessionClosed | Event::OrderEnded { .. } | Event::Borrowed { .. } => {}
         }
         for record in records {
             self.record(record);
@@ -126,17 +129,27 @@ impl Collector {
                 self.equity.push(shown::EquityPoint { date: *session, equity, cash, net, gross: gross.to_f64() });
             }
             Record::TradeClosed(trade) => self.trades.push(trade.clone()),
-            Record::Refused(refused) => {
-                let reason = serde_json::to_value(refused.reason).unwrap_or_default();
-                let name = match &reason {
-                    serde_json::Value::Object(fields) => fields.keys().next().cloned(),
-                    other => other.as_str().map(str::to_owned),
-                };
-                *self.refused.entry(name.unwrap_or_default()).or_default() += 1;
-            }
+            Record::Refused(refused) => self.refused(refused),
             Record::MarginCall { .. } => self.margin_calls += 1,
             Record::Signal(_) | Record::Target(_) | Record::Ordered(_) | Record::Ledger(_) => {}
         }
+    }
+
+    fn refused(&mut self, refused: &engine::Refused) {
+        let reason = serde_json::to_value(refused.reason).unwrap_or_default();
+        let name = match &reason {
+            serde_json::Value::Object(fields) => fields.keys().next().cloned(),
+            other => other.as_str().map(str::to_owned),
+        };
+        let name = name.unwrap_or_default();
+        if let Some(known) = self.refused.get_mut(&name) {
+            known.count += 1;
+            return;
+        }
+        let symbol = self.instruments.get(refused.order.instrument.index()).map_or("?", |one| one.symbol.as_str());
+        let session = self.session.map_or_else(String::new, |session| session.to_string());
+        let first = format!("{session} in {symbol}: {}", refused.reason);
+        self.refused.insert(name.clone(), shown::Refused { name, count: 1, first });
     }
 
     /// Ends the run.
@@ -172,7 +185,7 @@ impl Collector {
             instruments: self.instruments.iter().map(Instrument::charted).collect(),
             equity: self.equity,
             benchmark: self.benchmark,
-            refused: self.refused,
+            refused: self.refused.into_values().collect(),
             margin_calls: self.margin_calls,
         }
     }

@@ -73,20 +73,26 @@ pub struct Refused {
 }
 
 /// Why an order was stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// It asks for nothing.
+    #[error("it asks for nothing")]
     NothingToTrade,
     /// It may only reduce, and there is no position on the other side.
+    #[error("it may only reduce, and there is no position on the other side")]
     NothingToReduce,
     /// The run does not trade this instrument.
+    #[error("the run does not trade this instrument")]
     UnknownInstrument,
     /// A price it names is zero or negative.
+    #[error("a price it names is not above 0")]
     PriceNotPositive,
     /// No price is known yet, so its value cannot be judged.
+    #[error("no price is known yet, so its value cannot be judged")]
     NoPriceYet,
     /// Its price is too far from the last one.
+    #[error("its price {price} is more than {max_bps} basis points from the last one, {reference}")]
     PriceOutsideCollar {
         /// Of the order.
         price: Price,
@@ -96,6 +102,7 @@ pub enum Refusal {
         max_bps: f64,
     },
     /// Too many shares.
+    #[error("it asks for {quantity} shares, and at most {max} are allowed")]
     QuantityTooLarge {
         /// Of the order.
         quantity: Quantity,
@@ -103,6 +110,7 @@ pub enum Refusal {
         max: Quantity,
     },
     /// Too much value.
+    #[error("its value is {notional}, and at most {max} is allowed")]
     NotionalTooLarge {
         /// Of the order.
         notional: Money,
@@ -110,6 +118,7 @@ pub enum Refusal {
         max: Money,
     },
     /// The position could become too large.
+    #[error("the position could become {quantity} shares, and at most {max} are allowed")]
     PositionTooLarge {
         /// Largest position that could result.
         quantity: Quantity,
@@ -117,6 +126,7 @@ pub enum Refusal {
         max: Quantity,
     },
     /// The position could become too valuable.
+    #[error("the position could become worth {notional}, and at most {max} is allowed")]
     PositionNotionalTooLarge {
         /// Largest value that could result.
         notional: Money,
@@ -124,6 +134,7 @@ pub enum Refusal {
         max: Money,
     },
     /// All positions together could become too valuable.
+    #[error("all positions together could become worth {notional}, and at most {max} is allowed")]
     GrossNotionalTooLarge {
         /// Largest sum that could result.
         notional: Money,
@@ -131,6 +142,7 @@ pub enum Refusal {
         max: Money,
     },
     /// Equity does not cover the position.
+    #[error("the positions would require {required} of equity, and there is {equity}")]
     NotEnoughBuyingPower {
         /// Margin that all positions would require.
         required: Money,
@@ -138,11 +150,13 @@ pub enum Refusal {
         equity: Money,
     },
     /// Too many orders in this session.
+    #[error("the session has had {max} orders, and no more are allowed")]
     TooManyOrders {
         /// Limit.
         max: u32,
     },
     /// A figure is too large to compute.
+    #[error("a figure is too large to compute")]
     OutOfRange,
 }
 

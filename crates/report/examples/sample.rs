@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use domain::SessionDate;
-use report::run::{Count, EquityPoint, Fill, Input, Instrument, Manifest, PriceBar, Run, Trade};
+use report::run::{EquityPoint, Fill, Input, Instrument, Manifest, PriceBar, Refused, Run, Trade};
 use report::{Rates, metrics, tear_sheet};
 
 const CASH: f64 = 100_000.0;
@@ -53,7 +53,11 @@ fn made_up() -> (Run, Vec<f64>) {
         equity: Vec::new(),
         trades: Vec::new(),
         fills: Vec::new(),
-        refused: vec![Count { name: "order_notional".to_owned(), count: 3 }],
+        refused: vec![Refused {
+            name: "order_notional".to_owned(),
+            count: 3,
+            first: "2010-05-06 in ABC: its value is 120000, and at most 100000 is allowed".to_owned(),
+        }],
         ambiguous_bars: 2,
         notes: vec!["2 bars are flagged as jumps without a corporate action.".to_owned()],
     };

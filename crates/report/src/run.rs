@@ -19,8 +19,8 @@ pub struct Run {
     pub trades: Vec<Trade>,
     /// Executions, oldest first.
     pub fills: Vec<Fill>,
-    /// How many orders each limit stopped.
-    pub refused: Vec<Count>,
+    /// Orders that were stopped, by limit.
+    pub refused: Vec<Refused>,
     /// Bars that touched both a stop and a target; the worse of the two was assumed.
     pub ambiguous_bars: u64,
     /// What the reader should know, in whole sentences.
@@ -57,13 +57,15 @@ pub struct Input {
     pub revision: String,
 }
 
-/// How often something happened.
+/// Orders that one limit stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// What.
+pub struct Refused {
+    /// The limit's name.
     pub name: String,
-    /// How often.
+    /// How many.
     pub count: u64,
+    /// When, in what and with which figures the first was stopped.
+    pub first: String,
 }
 
 /// An instrument and its prices, restated in shares of the last day so that a split is no cliff.

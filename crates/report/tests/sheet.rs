@@ -4,7 +4,7 @@
 mod common;
 
 use common::{day, fill, run, trade};
-use report::run::{Count, Input, Instrument, PriceBar, Run};
+use report::run::{Input, Instrument, PriceBar, Refused, Run};
 use report::{IndexRow, Rates, index_page, metrics, tear_sheet};
 
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)>\"'&<!--";
@@ -25,7 +25,7 @@ fn hostile() -> Run {
     run.trades[0].symbol = text();
     run.fills = vec![fill(1.0, 1.0, 0.0)];
     run.fills[0].symbol = text();
-    run.refused = vec![Count { name: text(), count: 1 }];
+    run.refused = vec![Refused { name: text(), count: 1, first: text() }];
     run.notes = vec![text()];
     run
 }
@@ -88,14 +88,18 @@ fn a_run_without_sessions_or_trades_still_has_a_sheet() {
 fn every_trade_and_remark_is_listed() {
     let mut run = run(&[100.0, 101.0]);
     run.trades = (0..700).map(|at| trade(f64::from(at), at < 699)).collect();
-    run.refused = vec![Count { name: "order_notional".to_owned(), count: 1_200 }];
+    run.refused = vec![Refused {
+        name: "order_notional".to_owned(),
+        count: 1_200,
+        first: "2001-02-03 in IBM: its value is 5, and at most 4 is allowed".to_owned(),
+    }];
     run.ambiguous_bars = 7;
     run.notes = vec!["A note.".to_owned()];
     run.manifest.synthetic = true;
     let sheet = sheet(&run);
     assert_eq!(sheet.matches("<tr><td>ABC</td>").count(), 700);
     assert_eq!(sheet.matches("<td>open</td>").count(), 1);
-    assert!(sheet.contains("1,200 orders refused: order notional"));
+    assert!(sheet.contains("1,200 orders refused: order notional; the first on 2001-02-03 in IBM: its value is 5"));
     assert!(sheet.contains("assumed: 7<") && sheet.contains("<li>A note.</li>") && sheet.contains("Synthetic prices"));
 }
 

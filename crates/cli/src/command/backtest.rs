@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::Backtest;
 use crate::folder::{self, Finished, SHEET};
-use crate::print::{Reply, amount, figure, percent, table};
+use crate::print::{Reply, amount, count, figure, percent, table};
 
 pub(super) fn run(args: &Backtest) -> Result<Reply> {
     let prepared = super::prepare(&args.run_file)?;
@@ -116,7 +116,9 @@ fn text(finished: &Finished) -> String {
     let run = &finished.run;
     text.push('\n');
     for one in &run.refused {
-        text.push_str(&format!("{} orders refused: {}\n", one.count, one.name));
+        let orders = if one.count == 1 { "order" } else { "orders" };
+        let name = one.name.replace('_', " ");
+        text.push_str(&format!("{} {orders} refused: {name}; the first on {}\n", count(one.count), one.first));
     }
     if run.ambiguous_bars > 0 {
         text.push_str(&format!("{} ambiguous bars: the worse of two exits was assumed\n", run.ambiguous_bars));

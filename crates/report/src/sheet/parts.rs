@@ -159,7 +159,8 @@ pub(super) fn remarks(run: &Run) -> String {
     for refused in &run.refused {
         let orders = if refused.count == 1 { "order" } else { "orders" };
         let count = number(refused.count as f64, 0);
-        let _ = write!(html, "<li>{count} {orders} refused: {}</li>", escape(&refused.name.replace('_', " ")));
+        let (name, first) = (escape(&refused.name.replace('_', " ")), escape(&refused.first));
+        let _ = write!(html, "<li>{count} {orders} refused: {name}; the first on {first}</li>");
     }
     if run.refused.is_empty() {
         html.push_str("<li>No order was refused.</li>");
