@@ -13,6 +13,7 @@ use strategies::TableRow;
 
 use crate::collect::{Collected, Collector};
 use crate::config::RunConfig;
+use crate::targets;
 
 /// Everything a run depends on, read and ready.
 #[derive(Debug)]
@@ -86,6 +87,8 @@ pub fn prepare(config: RunConfig, lake: &Lake, table: Vec<TableRow>) -> Result<P
     if !missing.is_empty() {
         bail!("the lake has no bars of {} {}; leave it out or change the dates", list(&missing), range(&config));
     }
+    let mut table = table;
+    targets::carry(&mut table, &config, lake)?;
     let facts = facts(&config, &data, &table)?;
     let MarketData { bars, actions, restated, .. } = data;
     let market = Market::new(Calendar::nyse(), bars, actions, restated)?;
@@ -128,6 +131,16 @@ fn facts(config: &RunConfig, data: &MarketData, table: &[TableRow]) -> Result<Fa
         data.backfilled,
         "bars came in a first delivery after the fact; the run assumes they were known when their session closed.",
     );
+    notes.extend(targets::notes(table, &data.bars));
+    let needed = config.strategy.bars_needed();
+    for (at, symbol) in config.data.symbols.iter().enumerate() {
+        let bars = data.bars.iter().filter(|bar| bar.instrument.index() == at).count();
+        if bars < needed {
+            notes.push(format!(
+                "The strategy decides from its bar {needed} on, and {symbol} has only {bars}: it is never traded."
+            ));
+        }
+    }
     Ok(Facts {
         run_id,
         name: describe(config),
@@ -226,7 +239,7 @@ impl Prepared {
             }
         })?;
         if let Some(error) = failed {
-            return Err(error).context("cannot write the journal");
+            return Err(error).context("cannot write the journal; choose another --out or make room");
         }
         Ok((collector.finish(&open), ambiguous, open))
     }

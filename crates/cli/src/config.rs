@@ -6,13 +6,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use domain::{Money, SessionDate, Symbol};
+use domain::{Money, Quantity, SessionDate, Symbol};
 use engine::Limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use simulator::Costs;
 use strategies::StrategyConfig;
 use toml::{Table, Value};
+
+use crate::keys;
+
+/// What the names of our environment variables begin with.
+const PREFIX: &str = "ALGOTRADING_";
 
 /// A backtest: what is traded, by which rule, with how much money, at which costs, within which limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,7 +85,15 @@ impl RunConfig {
     /// One sentence that names the file, the key and what to do.
     pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>, set: &[String]) -> Result<Self> {
         let name = path.display();
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read the run file `{name}`"))?;
+        if path.is_dir() {
+            bail!("`{name}` is a folder; give a run file");
+        }
+        let bytes = match std::fs::read(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                bail!("there is no run file `{name}`; `algotrading backtest --help` shows what to write in one")
+            }
+            read => read.with_context(|| format!("cannot read the run file `{name}`"))?,
+        };
         let text = String::from_utf8(bytes)
             .map_err(|_| anyhow::anyhow!("the run file `{name}` is not text; a run file is TOML in UTF-8"))?;
         let table = parse(&text).map_err(|error| anyhow::anyhow!("the run file `{name}` is not TOML: {error}"))?;
@@ -96,12 +109,19 @@ impl RunConfig {
         environment: impl IntoIterator<Item = (String, String)>,
         set: &[String],
     ) -> Result<Self> {
+        let schema = schema();
+        let known = keys::all(&schema);
         let mut variables: Vec<(String, String)> = environment.into_iter().collect();
         variables.sort();
         for (name, value) in variables {
-            let Some(key) = name.strip_prefix("ALGOTRADING_").filter(|rest| rest.contains("__")) else { continue };
-            let key = key.to_ascii_lowercase().replace("__", ".");
-            put(&mut table, &key, &value).with_context(|| format!("the environment variable {name}"))?;
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            if key.contains("__") {
+                let key = key.to_ascii_lowercase().replace("__", ".");
+                put(&mut table, &key, &value).with_context(|| format!("the environment variable {name}"))?;
+            } else if let Some(meant) = known.iter().find(|one| one.replace('.', "_").eq_ignore_ascii_case(key)) {
+                let right = meant.replace('.', "__").to_ascii_uppercase();
+                bail!("the environment variable {name} has one underscore where two belong; write {PREFIX}{right}");
+            }
         }
         for setting in set {
             let Some((key, value)) = setting.split_once('=') else {
@@ -109,10 +129,11 @@ impl RunConfig {
             };
             put(&mut table, key.trim(), value).with_context(|| format!("`--set {setting}`"))?;
         }
-        known_keys(&table, &schema(), "")?;
-        let config: Self = serde_path_to_error::deserialize(Value::Table(plain_dates(table))).map_err(|error| {
+        let table = plain(table);
+        keys::check(&table, &schema)?;
+        let config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
             let at = error.path().to_string();
-            let reason = one_line(&error.into_inner().to_string());
+            let reason = one_line(error.into_inner().message());
             if at == "." { anyhow::anyhow!("{reason}") } else { anyhow::anyhow!("{at}: {reason}") }
         })?;
         config.check()?;
@@ -135,21 +156,43 @@ impl RunConfig {
         if self.account.cash.signum() <= 0 {
             bail!("account.cash must be more than 0");
         }
-        let not_negative = [
-            ("costs.commission_per_share", self.costs.commission_per_share.to_f64()),
-            ("costs.commission_bps", self.costs.commission_bps),
-            ("costs.commission_min", self.costs.commission_min.to_f64()),
-            ("costs.slippage_bps", self.costs.slippage_bps),
-            ("costs.spread_bps", self.costs.spread_bps),
-            ("costs.volume_impact_bps", self.costs.volume_impact_bps),
-            ("costs.borrow_bps", self.costs.borrow_bps),
-            ("risk.price_collar_bps", self.risk.price_collar_bps.unwrap_or(0.0)),
-            ("risk.margin.initial_long", self.risk.margin.initial_long),
-            ("risk.margin.initial_short", self.risk.margin.initial_short),
-            ("risk.margin.maintenance", self.risk.margin.maintenance),
+        let (costs, risk) = (&self.costs, &self.risk);
+        let shares = |limit: Option<Quantity>| limit.map_or(0.0, Quantity::to_f64);
+        let money = |limit: Option<Money>| limit.map_or(0.0, Money::to_f64);
+        // What may be at most: no broker charges more than the value traded, nor lends shares at 100 times it a year.
+        let ranges = [
+            ("costs.commission_per_share", costs.commission_per_share.to_f64(), f64::MAX),
+            ("costs.commission_bps", costs.commission_bps, 10_000.0),
+            ("costs.commission_min", costs.commission_min.to_f64(), f64::MAX),
+            ("costs.slippage_bps", costs.slippage_bps, f64::MAX),
+            ("costs.spread_bps", costs.spread_bps, f64::MAX),
+            ("costs.volume_impact_bps", costs.volume_impact_bps, f64::MAX),
+            ("costs.borrow_bps", costs.borrow_bps, 1_000_000.0),
+            ("risk.price_collar_bps", risk.price_collar_bps.unwrap_or(0.0), f64::MAX),
+            ("risk.order_quantity_max", shares(risk.order_quantity_max), f64::MAX),
+            ("risk.order_notional_max", money(risk.order_notional_max), f64::MAX),
+            ("risk.position_quantity_max", shares(risk.position_quantity_max), f64::MAX),
+            ("risk.position_notional_max", money(risk.position_notional_max), f64::MAX),
+            ("risk.gross_notional_max", money(risk.gross_notional_max), f64::MAX),
+            ("risk.margin.initial_long", risk.margin.initial_long, 100.0),
+            ("risk.margin.initial_short", risk.margin.initial_short, 100.0),
+            ("risk.margin.maintenance", risk.margin.maintenance, 100.0),
         ];
-        if let Some((key, value)) = not_negative.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
-            bail!("{key} is {value}; it must be 0 or more");
+        for (key, value, most) in ranges {
+            if value < 0.0 {
+                bail!("{key} is {value}; it must be 0 or more");
+            }
+            if value > most {
+                bail!("{key} is {value}; it must be at most {most}");
+            }
+        }
+        let initial = risk.margin.initial_long.min(risk.margin.initial_short);
+        if risk.margin.maintenance > initial {
+            bail!(
+                "risk.margin.maintenance is {}, more than the {initial} that opens a position, which would be closed \
+                 again at once; make it smaller",
+                risk.margin.maintenance
+            );
         }
         if self.costs.slippage_bps + self.costs.spread_bps / 2.0 + self.costs.volume_impact_bps >= 10_000.0 {
             bail!(
@@ -159,8 +202,12 @@ impl RunConfig {
         if self.costs.volume_share_max.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
             bail!("costs.volume_share_max must be above 0 and at most 1");
         }
-        if !self.metrics.risk_free_per_session.is_finite() {
-            bail!("metrics.risk_free_per_session must be a number such as 0.0001");
+        let rate = self.metrics.risk_free_per_session;
+        if rate.abs() > 0.01 {
+            bail!(
+                "metrics.risk_free_per_session is {rate}; it is the return of one session, at most 0.01 (0.0001 is \
+                 about 2.5 % a year)"
+            );
         }
         // Its own checks of periods and sizes.
         self.strategy.build(0, Vec::new())?;
@@ -198,84 +245,35 @@ fn put(table: &mut Table, key: &str, value: &str) -> Result<()> {
     let parsed = toml::from_str::<Table>(&format!("value = {value}")).ok().and_then(|mut table| table.remove("value"));
     let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
     let parts: Vec<&str> = key.split('.').collect();
-    let [sections @ .., last] = parts.as_slice() else { bail!("the key is empty; write section.key=value") };
-    if sections.is_empty() || parts.iter().any(|part| part.is_empty()) {
-        bail!("`{key}` is not section.key");
-    }
+    let (sections, last) = match parts.as_slice() {
+        [sections @ .., last] if !sections.is_empty() && parts.iter().all(|part| !part.is_empty()) => (sections, last),
+        _ => bail!("`{key}` is not a key; write section.key=value, such as account.cash=50000"),
+    };
     let mut place = table;
     for section in sections {
         let entry = place.entry(*section).or_insert_with(|| Value::Table(Table::new()));
         let Value::Table(inner) = entry else { bail!("`{section}` is not a section") };
         place = inner;
     }
-    // A list given without brackets: data.symbols=AAPL,IBM.
-    let value = match (key, value) {
-        ("data.symbols", Value::String(names)) => {
-            Value::Array(names.split(',').map(|name| Value::String(name.trim().to_owned())).collect())
-        }
-        (_, value) => value,
-    };
     place.insert((*last).to_owned(), value);
     Ok(())
 }
 
-/// TOML has dates of its own; ours are text.
-fn plain_dates(table: Table) -> Table {
-    table
-        .into_iter()
-        .map(|(key, value)| {
-            let value = match value {
-                Value::Datetime(date) => Value::String(date.to_string()),
-                Value::Table(inner) => Value::Table(plain_dates(inner)),
-                other => other,
-            };
-            (key, value)
-        })
-        .collect()
-}
-
-/// Walks a table along its schema and names the first key that is not there.
-fn known_keys(table: &Table, schema: &serde_json::Value, path: &str) -> Result<()> {
-    let schema = match schema.get("oneOf").and_then(|variants| variants.as_array()) {
-        None => schema,
-        Some(variants) => {
-            let names: Vec<&str> =
-                variants.iter().filter_map(|one| one["properties"]["name"]["const"].as_str()).collect();
-            let Some(name) = table.get("name") else {
-                bail!("{path}name is missing; choose one of {}", names.join(", "));
-            };
-            let name = name.as_str().unwrap_or_default();
-            match variants.iter().find(|one| one["properties"]["name"]["const"] == name) {
-                Some(variant) => variant,
-                None => bail!("{path}name = \"{name}\" is not known{}", suggestion(name, &names)),
+/// TOML has dates of its own, ours are text; and symbols may be one text, `AAPL,IBM`.
+fn plain(mut table: Table) -> Table {
+    for section in table.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
+        for (key, value) in section.iter_mut() {
+            match value {
+                Value::Datetime(date) => *value = Value::String(date.to_string()),
+                Value::String(names) if key == "symbols" => {
+                    let names = names.split(',').map(|name| Value::String(name.trim().to_owned()));
+                    *value = Value::Array(names.collect());
+                }
+                _ => {}
             }
         }
-    };
-    let Some(properties) = schema.get("properties").and_then(|properties| properties.as_object()) else {
-        return Ok(());
-    };
-    for (key, value) in table {
-        let Some(inner) = properties.get(key) else {
-            let names: Vec<&str> = properties.keys().map(String::as_str).collect();
-            let what = if path.is_empty() { "section" } else { "key" };
-            bail!("the {what} `{path}{key}` is not known{}", suggestion(key, &names));
-        };
-        if let Value::Table(table) = value {
-            known_keys(table, inner, &format!("{path}{key}."))?;
-        }
     }
-    Ok(())
-}
-
-/// `; did you mean ...?` where something is near, and the whole choice otherwise.
-pub(crate) fn suggestion(wrong: &str, known: &[&str]) -> String {
-    let near = known.iter().max_by(|a, b| {
-        strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)).then_with(|| b.cmp(a))
-    });
-    match near.filter(|name| strsim::jaro_winkler(wrong, name) > 0.7) {
-        Some(name) => format!("; did you mean `{name}`?"),
-        None => format!("; known are {}", known.join(", ")),
-    }
+    table
 }
 
 pub(crate) fn one_line(text: &str) -> String {
@@ -337,20 +335,68 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_another_kind_is_named_with_its_key_and_what_it_must_be() {
+        let wrong = |set: &str| load("", &[], &[set]).unwrap_err();
+        assert_eq!(wrong("strategy.fast=-1"), "strategy.fast is -1; it must be a whole number, 0 or more");
+        assert_eq!(wrong("strategy.fast=1.5"), "strategy.fast is 1.5; it must be a whole number, 0 or more");
+        assert_eq!(
+            wrong("risk.orders_per_session_max=4294967296"),
+            "risk.orders_per_session_max is 4294967296; it must be a whole number, 0 or more"
+        );
+        assert_eq!(wrong("account.cash=lots"), "account.cash is \"lots\"; it must be a number such as 1000 or 0.005");
+        assert_eq!(wrong("account.cash=inf"), "account.cash is inf; it must be a number such as 1000 or 0.005");
+        assert_eq!(wrong("costs.spread_bps=[1]"), "costs.spread_bps is [1]; it must be a number such as 2 or 0.5");
+        assert_eq!(wrong("data.from=2012-13-01"), "data.from is \"2012-13-01\"; it must be a date such as 2012-12-31");
+        assert_eq!(wrong("data.symbols=[5]"), "data.symbols[0] is 5; it must be text in quotes");
+        assert_eq!(wrong("data.symbols=5"), "data.symbols is 5; it must be a list in brackets");
+        assert_eq!(wrong("strategy.name=5"), "strategy.name is 5; choose one of sma, ema, breakout, targets");
+        assert_eq!(wrong("risk.margin=1"), "risk.margin is 1; it must be a section, [risk.margin]");
+        let table = |text: &str| RunConfig::layered(parse(text).unwrap(), [], &[]).unwrap_err().to_string();
+        assert_eq!(table("strategy = 5"), "strategy is 5; it must be a section, [strategy]");
+        assert!(table("").starts_with("the section `data` is missing (What is traded, and when);"));
+        assert!(
+            table("data.symbols = \"IBM\"\n[strategy]\nname = \"sma\"\nfast = 1")
+                .starts_with("the key `strategy.slow` is missing (Sessions of the slow average);")
+        );
+        let channel = "data.symbols = \"IBM\"\n[strategy]\nname = \"breakout\"\nperiod = 9\nsize = 1\nchannel = ";
+        assert_eq!(
+            table(&format!("{channel}\"high\"")),
+            "strategy.channel = \"high\" is not known; did you mean `high_low`?"
+        );
+        assert_eq!(table(&format!("{channel}5")), "strategy.channel is 5; choose one of close, high_low");
+    }
+
+    #[test]
+    fn a_variable_with_one_underscore_too_few_is_named() {
+        let wrong = |name: &str| load("", &[(name, "1")], &[]).unwrap_err();
+        assert!(wrong("ALGOTRADING_STRATEGY_FAST").ends_with("write ALGOTRADING_STRATEGY__FAST"));
+        assert!(
+            wrong("ALGOTRADING_RISK_MARGIN_INITIAL_LONG").ends_with("write ALGOTRADING_RISK__MARGIN__INITIAL_LONG")
+        );
+    }
+
+    #[test]
     fn a_value_that_makes_no_sense_is_named_with_its_key() {
         let wrong = |set: &str| load("", &[], &[set]).unwrap_err();
-        assert!(wrong("account.cash=lots").starts_with("account.cash: "), "{}", wrong("account.cash=lots"));
         assert!(wrong("account.cash=0").contains("more than 0"));
+        assert!(wrong("account.cash=1e300").starts_with("account.cash: "), "{}", wrong("account.cash=1e300"));
         assert!(wrong("strategy.fast=300").contains("smaller than strategy.slow"));
         assert!(wrong("strategy.size=-5").contains("strategy.size"));
         assert!(wrong("data.to=1999-01-01").contains("is after"));
         assert!(wrong("costs.slippage_bps=-1").contains("0 or more"));
         assert!(wrong("costs.slippage_bps=20000").contains("below 10000"));
+        assert_eq!(wrong("costs.borrow_bps=1e12"), "costs.borrow_bps is 1000000000000; it must be at most 1000000");
         assert!(wrong("costs.volume_share_max=2").contains("at most 1"));
+        assert_eq!(wrong("risk.order_quantity_max=-1"), "risk.order_quantity_max is -1; it must be 0 or more");
+        assert_eq!(wrong("risk.gross_notional_max=-0.5"), "risk.gross_notional_max is -0.5; it must be 0 or more");
+        assert!(wrong("risk.margin.maintenance=0.6").contains("more than the 0.5 that opens a position"));
+        assert!(wrong("metrics.risk_free_per_session=0.05").contains("at most 0.01"));
         assert!(wrong("data.symbols=[]").contains("at least one"));
         assert!(wrong("data.symbols=AAPL,AAPL").contains("twice"));
         assert!(wrong("nonsense").contains("no `=`"));
-        assert!(wrong("cash=3").contains("not section.key"));
+        for set in ["cash=3", "=5", ".cash=5"] {
+            assert!(wrong(set).contains("is not a key; write section.key=value"), "{}", wrong(set));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! made from them, and `algotrading report` makes it again.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,8 +13,9 @@ use journal::JournalFile;
 use report::Rates;
 use report::run::Run;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::backtest::{self, Ending, Facts, Prepared};
+use crate::backtest::{self, Ending, Facts, Prepared, hex};
 use crate::collect::Collector;
 
 const JOURNAL: &str = "journal.jsonl";
@@ -28,6 +30,23 @@ struct Manifest {
     facts: Facts,
     #[serde(flatten)]
     ending: Ending,
+    /// Of everything above.
+    sha256: String,
+}
+
+impl Manifest {
+    fn new(facts: Facts, ending: Ending) -> Result<Self> {
+        let sha256 = Self::digest(&facts, &ending)?;
+        Ok(Self { facts, ending, sha256 })
+    }
+
+    fn digest(facts: &Facts, ending: &Ending) -> Result<String> {
+        Ok(hex(&Sha256::digest(json(&(facts, ending))?)))
+    }
+
+    fn is_genuine(&self) -> bool {
+        self.facts.is_genuine() && Self::digest(&self.facts, &self.ending).is_ok_and(|digest| digest == self.sha256)
+    }
 }
 
 /// A finished run.
@@ -53,7 +72,7 @@ pub fn backtest<S: Strategy>(prepared: &Prepared, strategy: S, out: &Path) -> Re
     let digest = journal.publish().with_context(|| cannot_write(&draft.path))?;
     let ending = Ending { journal_sha256: digest.to_string(), ambiguous_bars, open_trades };
     let (run, benchmark) = backtest::shown(&prepared.facts, &ending, collected);
-    let manifest = Manifest { facts: prepared.facts.clone(), ending };
+    let manifest = Manifest::new(prepared.facts.clone(), ending)?;
     let metrics = describe(&draft.path, &manifest, &run, &benchmark)?;
     draft.publish(out)?;
     Ok(Finished { folder: out.to_owned(), run, metrics })
@@ -65,19 +84,16 @@ pub fn backtest<S: Strategy>(prepared: &Prepared, strategy: S, out: &Path) -> Re
 /// Not a run's folder, or a journal that was changed.
 pub fn again(folder: &Path) -> Result<Finished> {
     let path = folder.join(MANIFEST);
-    let text = fs::read(&path).with_context(|| {
-        format!(
-            "`{}` is no run's folder (it has no readable {MANIFEST}); give the folder a backtest wrote",
-            folder.display()
-        )
-    })?;
-    let manifest: Manifest = serde_json::from_slice(&text)
-        .with_context(|| format!("`{}` is damaged; run the backtest again", path.display()))?;
-    if !manifest.facts.is_genuine() {
-        bail!(
-            "`{}` was changed: its id is not that of its configuration and input; run the backtest again",
-            path.display()
-        );
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("`{}` is no run's folder (it has no {MANIFEST}); give the folder a backtest wrote", folder.display())
+        }
+        read => read.with_context(|| format!("cannot read `{}`", path.display()))?,
+    };
+    let damaged = || format!("`{}` was changed; run the backtest again", path.display());
+    let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { bail!(damaged()) };
+    if !manifest.is_genuine() {
+        bail!(damaged());
     }
     let place = folder.join(JOURNAL);
     let cannot_read = || format!("cannot use the journal `{}`", place.display());

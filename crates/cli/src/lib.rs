@@ -19,6 +19,7 @@ pub mod config;
 pub mod cut;
 pub mod engine_sql;
 pub mod folder;
+mod keys;
 pub mod lookahead;
 pub mod print;
 pub mod targets;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use domain::{InstrumentId, Quantity, SessionDate, Symbol};
+use domain::{Bar, InstrumentId, Quantity, Ratio, SessionDate, Symbol};
+use lake::Lake;
 use serde::Deserialize;
 use strategies::{StrategyConfig, TableRow};
 
-use crate::config::{RunConfig, suggestion};
+use crate::config::RunConfig;
 use crate::engine_sql;
+use crate::keys::suggestion;
 
 #[derive(Debug, Deserialize)]
 struct Row {
@@ -39,10 +41,61 @@ pub fn read(config: &RunConfig, run_file: &Path, lake: &str) -> Result<Vec<Table
     }
 }
 
+/// Restates rows from before the run's first date over the splits up to it, which the run does not see.
+///
+/// # Errors
+/// A file of the lake cannot be read, or shares that do not fit.
+pub fn carry(rows: &mut [TableRow], config: &RunConfig, lake: &Lake) -> Result<()> {
+    let Some(from) = config.data.from else { return Ok(()) };
+    for (symbol, id) in config.data.symbols.iter().zip(0..) {
+        let mut early: Vec<&mut TableRow> =
+            rows.iter_mut().filter(|row| row.instrument == InstrumentId(id) && row.session < from).collect();
+        if early.is_empty() {
+            continue;
+        }
+        for split in lake.actions(symbol, None)?.iter().filter(|one| one.kind == "split" && one.ex_date < from) {
+            let Some(ratio) = Ratio::from_units(split.value.units()) else { continue };
+            for row in early.iter_mut().filter(|row| row.session < split.ex_date) {
+                row.target = ratio.quantity(row.target).with_context(|| {
+                    format!("the target for {symbol} on {} has too many shares after a split", row.session)
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a reader of the report should know of rows that no bar or no session of their own belongs to.
+#[must_use]
+pub fn notes(rows: &[TableRow], bars: &[Bar]) -> Vec<String> {
+    let mut ends: BTreeMap<InstrumentId, (SessionDate, SessionDate)> = BTreeMap::new();
+    for bar in bars {
+        ends.entry(bar.instrument).or_insert((bar.session, bar.session)).1 = bar.session;
+    }
+    let count = |outside: fn(&TableRow, SessionDate, SessionDate) -> bool| {
+        rows.iter()
+            .filter(|row| ends.get(&row.instrument).is_some_and(|(first, last)| outside(row, *first, *last)))
+            .count()
+    };
+    let early = count(|row, first, _| row.session < first);
+    let late = count(|row, _, last| row.session >= last);
+    let mut notes = Vec::new();
+    if early > 0 {
+        notes.push(format!("Targets dated before the first bar of their symbol (the last counts from it): {early}."));
+    }
+    if late > 0 {
+        notes.push(format!("Targets without a later bar of their symbol (they change nothing): {late}."));
+    }
+    notes
+}
+
 fn rows(text: &str, symbols: &[Symbol]) -> Result<Vec<TableRow>> {
     let ids: BTreeMap<&Symbol, u32> = symbols.iter().zip(0..).collect();
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    if text.trim().is_empty() {
+        bail!("is empty; it needs the columns dt, sym and target, as in `2024-12-31,IBM,100`");
+    }
     let header: Vec<String> = reader.headers().context("has no header")?.iter().map(str::to_ascii_lowercase).collect();
     for column in ["dt", "sym", "target"] {
         if !header.iter().any(|name| name == column) {
@@ -51,6 +104,7 @@ fn rows(text: &str, symbols: &[Symbol]) -> Result<Vec<TableRow>> {
     }
     reader.set_headers(header.into());
     let mut found = Vec::new();
+    let mut lines = BTreeMap::new();
     for (row, line) in reader.into_deserialize::<Row>().zip(2..) {
         let row = row.with_context(|| format!("line {line} is not dt, sym, target"))?;
         let session = SessionDate::parse(&row.dt)
@@ -62,6 +116,9 @@ fn rows(text: &str, symbols: &[Symbol]) -> Result<Vec<TableRow>> {
         };
         let target = Quantity::parse(&row.target)
             .map_err(|_| anyhow::anyhow!("line {line}: the target `{}` is not a number of shares", row.target))?;
+        if let Some(first) = lines.insert((session, *id), line) {
+            bail!("lines {first} and {line} both have a target for {symbol} on {session}; leave one of them");
+        }
         found.push(TableRow { session, instrument: InstrumentId(*id), target });
     }
     Ok(found)
@@ -84,6 +141,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
+        assert!(read("").unwrap_err().starts_with("is empty; it needs the columns"));
+        let twice = "dt,sym,target\n2004-01-05,AAPL,1\n2004-01-05,IBM,1\n2004-01-05,aapl,2\n";
+        assert_eq!(
+            read(twice).unwrap_err(),
+            "lines 2 and 4 both have a target for AAPL on 2004-01-05; leave one of them"
+        );
         assert!(read("dt,sym\n").unwrap_err().contains("no column `target`"));
         assert!(
             read("dt,sym,target\n2004-01-05,AAPL,1\n05/01/2004,AAPL,1\n")

@@ -189,13 +189,22 @@ fn a_report_is_made_again_from_the_journal_and_refuses_a_changed_one() {
     place.fails(&["report", "run"], &["journal", "changed"]);
     fs::write(&journal, &text[..text.len() / 2]).unwrap();
     place.fails(&["report", "run"], &["cut off"]);
-    place.fails(&["report", "nowhere"], &["nowhere", "no run's folder"]);
+    fs::write(&journal, text.replacen("{\"seq", "[\"seq", 3)).unwrap();
+    let done = place.run(&["report", "run"]);
+    let said = "line 2 of the journal is not a record; the file was changed\n";
+    assert!(stderr(&done).ends_with(said), "{}", stderr(&done));
+    place.fails(&["report", "nowhere"], &["nowhere", "no run's folder (it has no run.json); give the folder"]);
     fs::write(&journal, &text).unwrap();
     let manifest = place.path("run/run.json");
     let genuine = fs::read_to_string(&manifest).unwrap();
-    for (from, to) in
-        [("fast = 50", "fast = 5"), ("SMA crossover", "Fabulous"), ("\"cash\": \"100000\"", "\"cash\": \"200000\"")]
-    {
+    for (from, to) in [
+        ("fast = 50", "fast = 5"),
+        ("SMA crossover", "Fabulous"),
+        ("\"cash\": \"100000\"", "\"cash\": \"200000\""),
+        ("\"notes\": []", "\"notes\": [\"Audited.\"]"),
+        ("\"ambiguous_bars\": 0", "\"ambiguous_bars\": 1"),
+        ("\"open_trades\": [", "\"open_trades\": 5, \"not\": ["),
+    ] {
         let changed = genuine.replacen(from, to, 1);
         assert_ne!(genuine, changed, "{from}");
         fs::write(&manifest, changed).unwrap();
@@ -283,11 +292,47 @@ fn targets_from_a_file_are_a_strategy() {
         .map(|fill| (fill["dt"].as_str().unwrap(), fill["quantity"].as_f64().unwrap()))
         .collect();
     assert_eq!(fills, [("2005-03-02", 100.0), ("2005-06-02", -150.0), ("2005-09-02", 50.0)]);
+    assert!(answer["notes"].as_array().unwrap().is_empty(), "{answer}");
     place.write("wanted.csv", "dt,sym,target\nsoon,IBM,100\n");
     place.fails(&["backtest", "targets.toml"], &["wanted.csv", "line 2", "`soon` is not a date"]);
     place.fails(&["backtest", "targets.toml", "--set", "strategy.file=none.csv"], &["none.csv"]);
     place.write("wanted.csv", "dt,sym,target\n");
     place.fails(&["backtest", "targets.toml"], &["no rows"]);
+}
+
+#[test]
+fn targets_outside_the_bars_are_said_and_old_ones_are_restated() {
+    let place = Place::new();
+    place.write(
+        "daily_adjusted_AAA.csv",
+        "timestamp,open,high,low,close,adjusted_close,volume,dividend_amount,split_coefficient\n\
+         2004-01-05,20,20,20,20,10,100,0,1\n2004-01-06,10,10,10,10,10,100,0,2\n2004-01-07,11,11,10,10,10,100,0,1\n\
+         2004-01-08,10,12,10,10,10,100,0,1\n",
+    );
+    place.run(&["data", "import", "daily_adjusted_AAA.csv"]);
+    place.write("wanted.csv", "dt,sym,target\n2004-01-02,AAA,3\n2004-01-05,AAA,7\n2004-01-08,AAA,0\n");
+    place.write("run.toml", "data.symbols = \"AAA\"\nstrategy = { name = \"targets\", file = \"wanted.csv\" }\n");
+    let bought = |from: &str| {
+        let answer = place.json(&["backtest", "run.toml", "--set", &format!("data.from={from}")]);
+        let said = |words: &str| answer["notes"].as_array().unwrap().iter().any(|note| note == words);
+        assert!(said("Targets without a later bar of their symbol (they change nothing): 1."), "{answer}");
+        let early = if from == "2004-01-05" { 1 } else { 2 };
+        let words = "Targets dated before the first bar of their symbol (the last counts from it)";
+        assert!(said(&format!("{words}: {early}.")), "{answer}");
+        answer["fills"].as_array().unwrap().iter().map(|fill| fill["quantity"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    // Seven shares of the 5th are 14 from the 6th on, whether the run saw the split or not.
+    assert_eq!(bought("2004-01-05"), [14.0]);
+    assert_eq!(bought("2004-01-06"), [14.0]);
+    assert_eq!(bought("2004-01-07"), [14.0]);
+}
+
+#[test]
+fn a_rule_that_never_decides_is_said() {
+    let place = Place::ready();
+    let answer = place.json(&["backtest", "run.toml", "--set", "strategy.slow=90000"]);
+    let notes = answer["notes"].to_string();
+    assert!(notes.contains("decides from its bar 90000 on, and IBM has only 3270"), "{notes}");
 }
 
 #[test]
@@ -349,10 +394,15 @@ fn an_unknown_symbol_names_the_nearest() {
 fn a_bad_run_file_is_one_sentence() {
     let place = Place::ready();
     let run = |name: &str, words: &[&str]| place.fails(&["backtest", name], words);
-    run("missing.toml", &["missing.toml"]);
+    run("missing.toml", &["there is no run file `missing.toml`"]);
+    run("lake", &["`lake` is a folder"]);
+    run(&place.write("empty.toml", ""), &["empty.toml", "the section `data` is missing"]);
     run(&place.write("broken.toml", "[data\nsymbols = 1\n"), &["broken.toml", "line 1"]);
     run(&place.write("typo.toml", RUN.replace("slow", "slwo")), &["typo.toml", "strategy.slwo", "did you mean `slow`"]);
-    run(&place.write("value.toml", RUN.replace("200", "\"many\"")), &["value.toml"]);
+    run(
+        &place.write("value.toml", RUN.replace("200", "\"many\"")),
+        &["value.toml", "strategy.slow is \"many\"; it must be a whole number"],
+    );
     run(&place.write("no-strategy.toml", "data.symbols = [\"IBM\"]\n"), &["no-strategy.toml", "strategy"]);
     run(&place.write("bytes.toml", [0xff, 0xfe, 0x00]), &["bytes.toml", "not text"]);
 }

@@ -21,8 +21,6 @@ pub enum JournalError {
     Malformed {
         /// Which.
         line: u64,
-        /// Why.
-        source: serde_json::Error,
     },
     /// A line does not follow the one before it.
     #[error("line {line} of the journal does not follow line {}; the file was changed", line - 1)]
@@ -63,7 +61,7 @@ impl<R: BufRead> Reader<R> {
         struct Version {
             journal: u32,
         }
-        let malformed = |source| JournalError::Malformed { line: 1, source };
+        let malformed = |_| JournalError::Malformed { line: 1 };
         let version = serde_json::from_slice::<Version>(&text).map_err(malformed)?.journal;
         if version != VERSION {
             return Err(JournalError::Version(version));
@@ -87,8 +85,7 @@ impl<R: BufRead> Reader<R> {
         if !next_line(&mut self.input, &mut self.text, line)? {
             return Ok(None);
         }
-        let entry: Entry =
-            serde_json::from_slice(&self.text).map_err(|source| JournalError::Malformed { line, source })?;
+        let entry: Entry = serde_json::from_slice(&self.text).map_err(|_| JournalError::Malformed { line })?;
         if entry.prev != self.last || entry.seq != self.line {
             return Err(JournalError::Broken { line });
         }

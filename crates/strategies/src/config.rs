@@ -82,6 +82,17 @@ impl StrategyConfig {
         }
     }
 
+    /// Bars of an instrument that the rule must have seen for its first decision.
+    #[must_use]
+    pub fn bars_needed(&self) -> usize {
+        match *self {
+            Self::Sma { slow, .. } | Self::Ema { slow, .. } => slow,
+            // The channel is made of the bars before the one that breaks out.
+            Self::Breakout { period, .. } => period.saturating_add(1),
+            Self::Targets { .. } => 1,
+        }
+    }
+
     /// Builds the rule. `table` holds the rows of a table of targets, which the caller has read.
     ///
     /// # Errors

@@ -50,6 +50,21 @@ fn side(held: i64, above: bool, below: bool) -> i64 {
     }
 }
 
+#[test]
+fn the_first_decision_needs_as_many_bars_as_the_rule_says() {
+    let size = shares(100);
+    for rule in [
+        StrategyConfig::Sma { fast: 3, slow: 7, size },
+        StrategyConfig::Ema { fast: 3, slow: 7, size },
+        StrategyConfig::Breakout { period: 7, size, channel: Channel::Close },
+        StrategyConfig::Breakout { period: 7, size, channel: Channel::HighLow },
+    ] {
+        // A price that rises every day is above every average and channel.
+        let held = positions(&mut *rule.build(1, vec![]).unwrap(), &(1..40).collect::<Vec<_>>(), 100);
+        assert_eq!(held.iter().position(|held| *held == 100).unwrap() + 1, rule.bars_needed(), "{rule:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn sma_is_the_crossover_of_two_means(closes in prop::collection::vec(1_i64..50_000, 1..80), fast in 1_usize..6, more in 1_usize..12, at in 0_usize..100) {
