@@ -281,6 +281,9 @@ fn date(text: &str) -> Result<SessionDate, String> {
     SessionDate::parse(text).map_err(|_| "write a date such as 2010-01-29".to_owned())
 }
 
+/// A moment; a date is its midnight in UTC, as in the SQL views.
 fn timestamp(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).map_err(|_| "write a moment such as 2014-01-02T15:30:00Z".to_owned())
+    Timestamp::parse(text)
+        .or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")))
+        .map_err(|_| "write a moment such as 2014-01-02T15:30:00Z, or a date for its midnight in UTC".to_owned())
 }

@@ -150,7 +150,7 @@ fn csv<T: Serialize>(rows: &[T], columns: &[&str]) -> Result<Vec<u8>> {
     writer.into_inner().context("cannot write CSV")
 }
 
-fn cannot_write(path: &Path) -> String {
+pub(crate) fn cannot_write(path: &Path) -> String {
     format!("cannot write `{}`; choose another --out or make room", path.display())
 }
 

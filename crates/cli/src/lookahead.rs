@@ -2,7 +2,7 @@
 //! the same.
 
 use anyhow::Result;
-use domain::{SessionDate, Strategy};
+use domain::{InstrumentId, Order, SessionDate, Strategy, Symbol};
 use engine::Record;
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub struct Verdict {
     pub leaks: Vec<Leak>,
 }
 
-/// Runs a strategy on all data and on data cut at `cuts` sessions spread over it.
+/// Runs a strategy on all data and on data cut at `cuts` sessions spread over it, fewer if there are not as many.
 ///
 /// `strategy` makes a fresh one for data that ends at a date, or with all data.
 ///
@@ -47,8 +47,10 @@ pub fn check<S: Strategy>(
     sessions.dedup();
     let all = decisions(prepared, &prepared.market, strategy(None)?)?;
     // The last cut is one session before the end, where a look at tomorrow shows first.
-    let mut at: Vec<usize> = (1..=cuts).map(|n| sessions.len() * n / (cuts + 1)).collect();
-    at.extend(sessions.len().checked_sub(2));
+    let mut at: Vec<usize> = match sessions.len().checked_sub(2) {
+        Some(last) => (1..=cuts).map(|n| last * n / cuts).collect(),
+        None => Vec::new(),
+    };
     at.dedup();
     let cuts: Vec<SessionDate> = at.into_iter().filter_map(|at| sessions.get(at).copied()).collect();
     let mut leaks = Vec::new();
@@ -61,8 +63,10 @@ pub fn check<S: Strategy>(
         leaks.extend(differs.map(|at| {
             let (one, other) = (before.get(at), without.get(at));
             let session = one.into_iter().chain(other).map(|(session, _)| *session).min().unwrap_or(*cut);
-            let of = |decision: Option<&(SessionDate, String)>| {
-                decision.filter(|(made, _)| *made == session).map(|(_, text)| text.clone())
+            let of = |decision: Option<&(SessionDate, Record)>| {
+                decision
+                    .filter(|(made, _)| *made == session)
+                    .and_then(|(_, record)| words(record, &prepared.facts.symbols))
             };
             Leak { cut: *cut, session, with_all: of(one), without: of(other) }
         }));
@@ -75,19 +79,32 @@ fn decisions<S: Strategy>(
     prepared: &Prepared,
     market: &simulator::Market,
     strategy: S,
-) -> Result<Vec<(SessionDate, String)>> {
+) -> Result<Vec<(SessionDate, Record)>> {
     let mut found = Vec::new();
     let mut today = None;
     prepared.simulate(market, strategy, |event, step| {
         if let engine::Event::SessionOpened(session) = event {
             today = Some(session.date);
         }
-        let decided = step.records.iter().filter(|record| {
-            matches!(record, Record::Signal(_) | Record::Target(_) | Record::Ordered(_) | Record::Refused(_))
-        });
-        if let Some(session) = today {
-            found.extend(decided.map(|record| (session, serde_json::to_string(record).unwrap_or_default())));
-        }
+        let Some(session) = today else { return };
+        let decided = step.records.iter().filter(|record| words(record, &[]).is_some());
+        found.extend(decided.map(|record| (session, record.clone())));
     })?;
     Ok(found)
+}
+
+/// A decision in words; nothing for a record of something else.
+fn words(record: &Record, symbols: &[Symbol]) -> Option<String> {
+    let symbol = |id: InstrumentId| symbols.get(id.index()).map_or("?", Symbol::as_str);
+    let order = |order: &Order| {
+        let side = if order.quantity.signum() < 0 { "sell" } else { "buy" };
+        format!("an order to {side} {} {} {}", order.quantity.abs(), symbol(order.instrument), order.kind)
+    };
+    match record {
+        Record::Signal(signal) => Some(format!("a signal of {} for {}", signal.value, symbol(signal.instrument))),
+        Record::Target(target) => Some(format!("a target of {} {}", target.quantity, symbol(target.instrument))),
+        Record::Ordered(sent) => Some(order(sent)),
+        Record::Refused(refused) => Some(format!("{}, refused because {}", order(&refused.order), refused.reason)),
+        Record::Ledger(_) | Record::TradeClosed(_) | Record::MarginCall { .. } | Record::Equity { .. } => None,
+    }
 }

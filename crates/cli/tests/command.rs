@@ -135,6 +135,10 @@ fn demo_goes_from_the_vendors_files_to_tear_sheets() {
     let first = fs::read(place.path("demo/runs/sma/report.html")).unwrap();
     assert!(place.run(&["demo"]).status.success());
     assert!(fs::read(place.path("demo/runs/sma/report.html")).unwrap() == first, "the second demo differs");
+    let mine = fs::read_to_string(place.path("demo/sma.toml")).unwrap().replace("50", "51");
+    place.write("demo/sma.toml", &mine);
+    place.fails(&["demo"], &["`demo/sma.toml`", "would be lost"]);
+    assert_eq!(fs::read_to_string(place.path("demo/sma.toml")).unwrap(), mine);
 }
 
 #[test]
@@ -249,6 +253,7 @@ fn built_in_strategies_do_not_see_the_future() {
         let verdict = place.json(&["lookahead-check", "run.toml", "--set", &name, "--cuts", "5"]);
         assert!(verdict["decisions"].as_u64().unwrap() > 10);
         assert_eq!(verdict["leaks"], Value::Array(vec![]));
+        assert_eq!(verdict["cuts"].as_array().unwrap().len(), 5);
     }
 }
 
@@ -276,7 +281,9 @@ fn a_query_that_looks_ahead_is_found_out() {
     assert!(honest.status.success(), "{}", stderr(&honest));
     let cheat = run("next");
     assert_eq!(cheat.status.code(), Some(1), "{}", stderr(&cheat));
-    assert!(String::from_utf8_lossy(&cheat.stdout).contains("sees the future"));
+    let said = String::from_utf8_lossy(&cheat.stdout);
+    assert!(said.contains("sees the future"), "{said}");
+    assert!(said.contains("decided a target of ") && said.contains(" with all data, "), "{said}");
 }
 
 #[test]
@@ -386,6 +393,10 @@ fn an_unknown_symbol_names_the_nearest() {
     let place = Place::ready();
     place.fails(&["backtest", "run.toml", "--set", "data.symbols=IBN"], &["IBN", "IBM"]);
     place.fails(&["data", "show", "IBN"], &["IBN", "IBM"]);
+    let stored = "the lake has 2000-03-01 to 2013-03-01";
+    place.fails(&["data", "show", "IBM", "--from", "2020-01-02"], &["IBM has no bars between these dates;", stored]);
+    place.fails(&["data", "show", "IBM", "--as-of", "1999-01-01"], &["known at 1999-01-01T00:00:00Z;", stored]);
+    place.fails(&["data", "show", "IBM", "--from", "2010-01-05", "--to", "2010-01-04"], &["is after --to"]);
     place.fails(&["backtest", "run.toml", "--set", "data.from=2020-01-02"], &["IBM", "2020-01-02"]);
     place.fails(&["backtest", "run.toml", "--lake", "elsewhere"], &["elsewhere", "import"]);
 }

@@ -1,5 +1,7 @@
 //! What is asked of a venue.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{InstrumentId, Overflow, Price, Quantity, Ratio};
@@ -51,6 +53,29 @@ pub enum OrderKind {
     MarketOnOpen,
     /// In the next closing auction only.
     MarketOnClose,
+}
+
+impl fmt::Display for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Amount(amount) => write!(f, "{amount}"),
+            Self::BasisPoints(points) => write!(f, "{points} basis points"),
+        }
+    }
+}
+
+impl fmt::Display for OrderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Market => f.write_str("at the market"),
+            Self::Limit { limit } => write!(f, "at {limit} or better"),
+            Self::Stop { stop } => write!(f, "at the market once {stop} is touched"),
+            Self::StopLimit { stop, limit } => write!(f, "at {limit} or better once {stop} is touched"),
+            Self::TrailingStop { trail } => write!(f, "at the market once the price is {trail} off its best"),
+            Self::MarketOnOpen => f.write_str("at the next open"),
+            Self::MarketOnClose => f.write_str("at the next close"),
+        }
+    }
 }
 
 /// How long an order works.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use domain::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::{ImportRequest, ImportSummary, Lake, Progress};
@@ -76,7 +76,19 @@ pub(super) fn show(args: &Show) -> Result<Reply> {
         Adjust::Split => lake::Adjust::Split,
         Adjust::Total => lake::Adjust::Total,
     };
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        bail!("--from ({from}) is after --to ({to})");
+    }
     let bars = lake.show(&args.symbol, args.from, args.to, args.as_of, adjust)?;
+    if bars.is_empty() {
+        let symbols = lake.symbols()?;
+        let stored = symbols.iter().find(|info| info.symbol == args.symbol);
+        let has = stored.map_or_else(String::new, |info| format!("; the lake has {} to {}", info.first, info.last));
+        let known = args.as_of.map_or_else(String::new, |moment| format!(" known at {moment}"));
+        bail!("{} has no bars between these dates{known}{has}", args.symbol);
+    }
     if args.json {
         return Reply::json(&bars);
     }

@@ -1,17 +1,16 @@
 //! `algotrading demo`: the whole way on the sample, from the vendor's files to tear sheets.
 
 use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lake::{ImportRequest, Lake};
 
 use super::backtest::{Trades, summary};
 use super::data;
 use crate::args::Demo;
 use crate::config::RunConfig;
-use crate::folder::{self, Finished, SHEET};
+use crate::folder::{self, Finished, SHEET, cannot_write};
 use crate::print::{Reply, count};
 
 macro_rules! sample {
@@ -49,15 +48,20 @@ borrow_bps = 50
 pub(super) fn run(args: &Demo) -> Result<Reply> {
     let start = Instant::now();
     let out = &args.out;
-    let cannot = |path: &Path| format!("cannot write `{}`; choose another --out or make room", path.display());
     let files = out.join("vendor");
-    fs::create_dir_all(&files).with_context(|| cannot(&files))?;
-    let mut paths = Vec::new();
-    for (name, bytes) in SAMPLE {
-        let path = files.join(name);
-        fs::write(&path, bytes).with_context(|| cannot(&path))?;
-        paths.push(path);
+    let vendor = SAMPLE.map(|(name, bytes)| (files.join(name), bytes.to_vec()));
+    let run_files = STRATEGIES.map(|(name, strategy)| {
+        (out.join(format!("{name}.toml")), format!("[strategy]\n{strategy}\n{REST}").into_bytes())
+    });
+    let all = || vendor.iter().chain(&run_files);
+    if let Some((path, _)) = all().find(|(path, bytes)| fs::read(path).is_ok_and(|found| found != *bytes)) {
+        bail!("`{}` is not the demo's (any more) and would be lost; move it or choose another --out", path.display());
     }
+    fs::create_dir_all(&files).with_context(|| cannot_write(&files))?;
+    for (path, bytes) in all() {
+        fs::write(path, bytes).with_context(|| cannot_write(path))?;
+    }
+    let paths = vendor.into_iter().map(|(path, _)| path).collect();
     let location = out.join("lake").display().to_string();
     let request =
         ImportRequest { paths, profile: None, symbol: None, known_at: None, now: data::now()?, strict: false };
@@ -65,14 +69,12 @@ pub(super) fn run(args: &Demo) -> Result<Reply> {
     eprint!("{}", data::counts(&summary_of_import));
 
     let mut finished = Vec::new();
-    for (name, strategy) in STRATEGIES {
-        let path = out.join(format!("{name}.toml"));
-        fs::write(&path, format!("[strategy]\n{strategy}\n{REST}")).with_context(|| cannot(&path))?;
-        let prepared = super::load(RunConfig::load(&path, [], &[])?, &path, &location)?;
+    for ((name, _), (path, _)) in STRATEGIES.iter().zip(&run_files) {
+        let prepared = super::load(RunConfig::load(path, [], &[])?, path, &location)?;
         finished.push(folder::backtest(&prepared, prepared.strategy()?, &out.join("runs").join(name))?);
     }
     let index = out.join("index.html");
-    fs::write(&index, overview(&finished)).with_context(|| cannot(&index))?;
+    fs::write(&index, overview(&finished)).with_context(|| cannot_write(&index))?;
 
     let bars: usize = finished.iter().flat_map(|one| &one.run.instruments).map(|one| one.bars.len()).sum();
     let mut text = summary(&finished.iter().collect::<Vec<_>>());
