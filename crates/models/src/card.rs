@@ -1,0 +1,217 @@
+//! `model.json`: everything about a model but its numbers.
+
+use std::collections::BTreeMap;
+
+use domain::{SessionDate, Symbol};
+use serde::{Deserialize, Serialize};
+
+use crate::features::{FeatureSet, hex};
+use crate::labels::LabelRule;
+
+/// Of this layout of `model.json`.
+pub const VERSION: u32 = 1;
+
+/// A model cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// `model.json` is none.
+    #[error("model.json is not a model's: {reason}")]
+    Card {
+        /// Why.
+        reason: String,
+    },
+    /// It was written in another layout.
+    #[error("model.json has layout {found}, and this program reads {VERSION}; train the model again")]
+    Layout {
+        /// Its layout.
+        found: u32,
+    },
+    /// The features mean something else now.
+    #[error(
+        "the model was trained on features with the fingerprint {trained}, and this program computes {computed}; \
+         train it again"
+    )]
+    Features {
+        /// Of the model.
+        trained: String,
+        /// Of this program.
+        computed: String,
+    },
+    /// The file beside `model.json` is another one.
+    #[error("`{file}` is not the file that model.json was written for (its SHA-256 differs)")]
+    Changed {
+        /// Which.
+        file: String,
+    },
+    /// The weights cannot be used.
+    #[error("the model's weights cannot be used: {reason}")]
+    Weights {
+        /// Why.
+        reason: String,
+    },
+    /// The model does something else.
+    #[error("the model is a {found}, and a {wanted} is wanted")]
+    Kind {
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// A row that cannot be predicted.
+    #[error("{reason}")]
+    Row {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a model does and how it is built.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Architecture {
+    /// A multilayer perceptron that forecasts *long* and *short*.
+    Mlp {
+        /// Width of the row, of each hidden layer, and of the answer.
+        layers: Vec<usize>,
+    },
+}
+
+impl Architecture {
+    /// In a word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mlp { .. } => "forecast",
+        }
+    }
+}
+
+/// Shifts and scales each feature: `(x - mean) / deviation`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Scaler {
+    /// What is taken off.
+    pub mean: Vec<f32>,
+    /// What it is divided by; never zero.
+    pub deviation: Vec<f32>,
+}
+
+/// Platt's scaling of one answer: the probability is the logistic function of `slope * logit + offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// One leaves the logit as it is.
+    pub slope: f64,
+    /// Zero leaves it as it is.
+    pub offset: f64,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { slope: 1.0, offset: 0.0 }
+    }
+}
+
+/// What a model was trained on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// Symbols.
+    pub symbols: Vec<Symbol>,
+    /// First session of a training or validation row.
+    pub from: SessionDate,
+    /// Last session that any label of them looked at: nothing later influenced the model.
+    pub to: SessionDate,
+    /// Vendor files behind the bars.
+    pub revisions: Vec<String>,
+    /// Hash of every bar and action.
+    pub sha256: String,
+}
+
+/// A file beside `model.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Its name.
+    pub file: String,
+    /// Its hash.
+    pub sha256: String,
+}
+
+impl Beside {
+    /// Of a file's bytes.
+    #[must_use]
+    pub fn of(file: &str, bytes: &[u8]) -> Self {
+        Self { file: file.to_owned(), sha256: sha256(bytes) }
+    }
+}
+
+/// `model.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Layout of this file.
+    pub layout: u32,
+    /// Name it was trained under.
+    pub name: String,
+    /// What it does and how it is built.
+    pub architecture: Architecture,
+    /// Which features it reads.
+    pub features: FeatureSet,
+    /// Of those features.
+    pub features_fingerprint: String,
+    /// Applied to a row before the network.
+    pub scaler: Scaler,
+    /// Of each answer, in the order *long*, *short*.
+    pub calibration: Vec<Calibration>,
+    /// What it forecasts.
+    pub labels: LabelRule,
+    /// Of weights, masks and order.
+    pub seed: u64,
+    /// What it has seen.
+    pub trained_on: TrainedOn,
+    /// The training run file, canonical.
+    pub config: String,
+    /// Figures, of the validation and test rows unless named otherwise.
+    pub metrics: BTreeMap<String, f64>,
+    /// Version of the program that trained it.
+    pub code_version: String,
+    /// The numbers.
+    pub weights: Beside,
+}
+
+impl Card {
+    /// Reads `model.json`.
+    ///
+    /// # Errors
+    /// Not one of ours, or features that this program computes otherwise.
+    pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
+        #[derive(Deserialize)]
+        struct Layout {
+            layout: u32,
+        }
+        let bad = |error: serde_json::Error| ModelError::Card { reason: error.to_string() };
+        let found = serde_json::from_slice::<Layout>(bytes).map_err(bad)?.layout;
+        if found != VERSION {
+            return Err(ModelError::Layout { found });
+        }
+        let card: Self = serde_json::from_slice(bytes).map_err(bad)?;
+        let computed = card.features.fingerprint();
+        if card.features_fingerprint != computed {
+            return Err(ModelError::Features { trained: card.features_fingerprint, computed });
+        }
+        Ok(card)
+    }
+
+    /// Writes `model.json`.
+    ///
+    /// # Errors
+    /// A figure that is not a number.
+    pub fn write(&self) -> Result<Vec<u8>, ModelError> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| ModelError::Card { reason: error.to_string() })?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// SHA-256 in hexadecimal digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    hex(&Sha256::digest(bytes))
+}
