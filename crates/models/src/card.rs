@@ -203,7 +203,8 @@ impl Card {
     /// # Errors
     /// A figure that is not a number.
     pub fn write(&self) -> Result<Vec<u8>, ModelError> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| ModelError::Card { reason: error.to_string() })?;
+        let mut bytes =
+            serde_json::to_vec_pretty(self).map_err(|error| ModelError::Card { reason: error.to_string() })?;
         bytes.push(b'\n');
         Ok(bytes)
     }

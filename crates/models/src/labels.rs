@@ -58,12 +58,18 @@ impl LabelRule {
             LabelPrices::HighLow => (bar.high, bar.low),
             LabelPrices::Close => (bar.close, bar.close),
         };
-        let long = first(later.iter().map(touched).map(|(high, low)| {
-            (low <= close * (1.0 - self.stop), high >= close * (1.0 + self.target))
-        }));
-        let short = first(later.iter().map(touched).map(|(high, low)| {
-            (high >= close * (1.0 + self.stop), low <= close * (1.0 - self.target))
-        }));
+        let long = first(
+            later
+                .iter()
+                .map(touched)
+                .map(|(high, low)| (low <= close * (1.0 - self.stop), high >= close * (1.0 + self.target))),
+        );
+        let short = first(
+            later
+                .iter()
+                .map(touched)
+                .map(|(high, low)| (high >= close * (1.0 + self.stop), low <= close * (1.0 - self.target))),
+        );
         Some([long, short])
     }
 }

@@ -176,7 +176,8 @@ impl<S: Store> Registry<'_, S> {
         };
         let name = checked(name)?;
         let all = self.versions()?;
-        let versions: Vec<&str> = all.iter().filter(|(one, _)| one == name).map(|(_, version)| version.as_str()).collect();
+        let versions: Vec<&str> =
+            all.iter().filter(|(one, _)| one == name).map(|(_, version)| version.as_str()).collect();
         if versions.is_empty() {
             let mut names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
             names.dedup();

@@ -56,18 +56,47 @@ pub struct Split {
     pub test: Vec<usize>,
 }
 
-/// Cuts rows at two dates: validation from `validation` on, test from `test` on, and nothing in one part whose label
-/// reaches into the next.
+/// Cuts rows at two dates: validation from `validation` on, test from `test` on. A row is in an earlier part only when
+/// its label ended more than `embargo` sessions before the next part began.
 #[must_use]
-pub fn in_time(rows: &[Span], validation: SessionDate, test: SessionDate) -> Split {
-    let part = |from: Option<SessionDate>, to: Option<SessionDate>| {
-        rows.iter()
-            .enumerate()
-            .filter(|(_, span)| from.is_none_or(|from| span.from >= from) && to.is_none_or(|to| span.to < to))
-            .map(|(at, _)| at)
-            .collect()
+pub fn in_time(
+    rows: &[Span],
+    sessions: &[SessionDate],
+    validation: SessionDate,
+    test: SessionDate,
+    embargo: usize,
+) -> Split {
+    let limit = |cut: SessionDate| {
+        let at = sessions.partition_point(|session| *session < cut);
+        at.checked_sub(embargo).and_then(|at| sessions.get(at).copied())
     };
-    Split { train: part(None, Some(validation)), validation: part(Some(validation), Some(test)), test: part(Some(test), None) }
+    let part = |from: Option<SessionDate>, cut: Option<SessionDate>| {
+        let limit = cut.map(limit);
+        let fits = |span: &Span| {
+            from.is_none_or(|from| span.from >= from)
+                && limit.is_none_or(|limit| limit.is_some_and(|limit| span.to < limit))
+        };
+        rows.iter().enumerate().filter(|(_, span)| fits(span)).map(|(at, _)| at).collect()
+    };
+    Split {
+        train: part(None, Some(validation)),
+        validation: part(Some(validation), Some(test)),
+        test: part(Some(test), None),
+    }
+}
+
+/// Cuts rows into `count` blocks of the same number of sessions, in the order of time: each block's places are judged
+/// by what the others, purged, teach.
+#[must_use]
+pub fn folds(rows: &[Span], sessions: &[SessionDate], count: usize) -> Vec<Vec<usize>> {
+    let start = |fold: usize| sessions.get(sessions.len() * fold / count).copied();
+    (0..count)
+        .map(|fold| {
+            let (from, to) = (start(fold), start(fold + 1));
+            let inside = |span: &Span| from.is_some_and(|from| span.from >= from) && to.is_none_or(|to| span.from < to);
+            rows.iter().enumerate().filter(|(_, span)| inside(span)).map(|(at, _)| at).collect()
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -93,10 +122,22 @@ mod tests {
 
     #[test]
     fn parts_in_time_do_not_touch() {
-        let (rows, _) = rows(100, 5);
-        let split = in_time(&rows, SessionDate::from_days(60), SessionDate::from_days(80));
+        let (rows, sessions) = rows(100, 5);
+        let (validation, test) = (SessionDate::from_days(60), SessionDate::from_days(80));
+        let split = in_time(&rows, &sessions, validation, test, 0);
         assert_eq!(split.train, (0..55).collect::<Vec<_>>());
         assert_eq!(split.validation, (60..75).collect::<Vec<_>>());
         assert_eq!(split.test, (80..100).collect::<Vec<_>>());
+        let split = in_time(&rows, &sessions, validation, test, 5);
+        assert_eq!(split.train, (0..50).collect::<Vec<_>>());
+        assert_eq!(split.validation, (60..70).collect::<Vec<_>>());
+        assert!(in_time(&rows, &sessions, SessionDate::from_days(3), test, 5).train.is_empty());
+    }
+
+    #[test]
+    fn folds_hold_every_row_once() {
+        let (rows, sessions) = rows(103, 5);
+        let all: Vec<usize> = folds(&rows, &sessions, 5).concat();
+        assert_eq!(all, (0..103).collect::<Vec<_>>());
     }
 }

@@ -33,10 +33,8 @@ impl Store for Memory {
 }
 
 fn model(bias: f32) -> (Card, Vec<u8>) {
-    let tensor = |shape: &[usize], value: f32| Tensor {
-        shape: shape.to_vec(),
-        values: vec![value; shape.iter().product()],
-    };
+    let tensor =
+        |shape: &[usize], value: f32| Tensor { shape: shape.to_vec(), values: vec![value; shape.iter().product()] };
     let tensors = Tensors::from([
         ("fc1.weight".to_owned(), tensor(&[2, WIDTH], 0.5)),
         ("fc1.bias".to_owned(), tensor(&[2], bias)),
