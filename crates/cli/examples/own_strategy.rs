@@ -9,6 +9,7 @@ use std::path::Path;
 
 use algotrading::{backtest, config::RunConfig, folder, lookahead};
 use domain::{Bar, Decisions, InstrumentId, Price, Quantity, Ratio, Strategy, View};
+use strategies::Inputs;
 
 /// Buys dips: long after `falls` falling closes in a row, flat after a rising one.
 struct BuyDips {
@@ -46,7 +47,7 @@ fn main() -> anyhow::Result<()> {
         "data.symbols = [\"{symbol}\"]\nstrategy = {{ name = \"targets\" }}\ncosts.commission_per_share = 0.005\n"
     );
     let config = RunConfig::layered(toml::from_str(&run)?, std::iter::empty(), &[])?;
-    let prepared = backtest::prepare(config, &lake::Lake::open(&lake)?, Vec::new())?.named("Buy dips");
+    let prepared = backtest::prepare(config, &lake::Lake::open(&lake)?, Inputs::default())?.named("Buy dips");
     let strategy = || BuyDips { falls: 3, size: Quantity::from_units(100 * Quantity::UNITS), last: None, seen: 0 };
 
     let verdict = lookahead::check(&prepared, 12, |_| Ok(strategy()))?;

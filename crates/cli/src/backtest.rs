@@ -5,11 +5,12 @@ use domain::{Calendar, Money, Strategy, Symbol};
 use engine::{Engine, Event, Step, Trade};
 use journal::{Header, JournalFile};
 use lake::{Lake, MarketData};
+use models::card::{self, TrainedOn};
 use report::run as shown;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use simulator::{Market, Venue};
-use strategies::TableRow;
+use strategies::Inputs;
 
 use crate::collect::{Collected, Collector};
 use crate::config::RunConfig;
@@ -22,8 +23,8 @@ pub struct Prepared {
     pub config: RunConfig,
     /// Bars and actions.
     pub market: Market,
-    /// Rows of a table of targets; empty for rules.
-    pub table: Vec<TableRow>,
+    /// What the rule needs beside its parameters.
+    pub inputs: Inputs,
     /// What the reader of a report must know about them.
     pub facts: Facts,
 }
@@ -68,7 +69,7 @@ pub struct Ending {
 ///
 /// # Errors
 /// A symbol the lake does not have, no bars between the dates, …: one sentence.
-pub fn prepare(config: RunConfig, lake: &Lake, table: Vec<TableRow>) -> Result<Prepared> {
+pub fn prepare(config: RunConfig, lake: &Lake, mut inputs: Inputs) -> Result<Prepared> {
     let symbols = &config.data.symbols;
     let data = lake.market(symbols, config.data.from, config.data.to)?;
     if data.bars.is_empty() {
@@ -87,12 +88,11 @@ pub fn prepare(config: RunConfig, lake: &Lake, table: Vec<TableRow>) -> Result<P
     if !missing.is_empty() {
         bail!("the lake has no bars of {} {}; leave it out or change the dates", list(&missing), range(&config));
     }
-    let mut table = table;
-    targets::carry(&mut table, &config, lake)?;
-    let facts = facts(&config, &data, &table)?;
+    targets::carry(&mut inputs.table, &config, lake)?;
+    let facts = facts(&config, &data, &inputs)?;
     let MarketData { bars, actions, restated, .. } = data;
     let market = Market::new(Calendar::nyse(), bars, actions, restated)?;
-    Ok(Prepared { config, market, table, facts })
+    Ok(Prepared { config, market, inputs, facts })
 }
 
 fn list(symbols: &[Symbol]) -> String {
@@ -108,13 +108,16 @@ fn range(config: &RunConfig) -> String {
     }
 }
 
-fn facts(config: &RunConfig, data: &MarketData, table: &[TableRow]) -> Result<Facts> {
+fn facts(config: &RunConfig, data: &MarketData, inputs: &Inputs) -> Result<Facts> {
     let canonical = config.canonical()?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let mut input = Sha256::new();
     input.update(&data.sha256);
-    for row in table {
+    for row in &inputs.table {
         input.update(format!("\n{} {} {}", row.session, row.instrument.0, row.target));
+    }
+    if let Some(model) = &inputs.model {
+        input.update(format!("\nmodel {}", card::sha256(&model.card().write()?)));
     }
     let input_sha256 = hex(&input.finalize());
     let run_id = id(&[&version, &input_sha256, &canonical]);
@@ -131,7 +134,19 @@ fn facts(config: &RunConfig, data: &MarketData, table: &[TableRow]) -> Result<Fa
         data.backfilled,
         "bars came in a first delivery after the fact; the run assumes they were known when their session closed.",
     );
-    notes.extend(targets::notes(table, &data.bars));
+    notes.extend(targets::notes(&inputs.table, &data.bars));
+    if let Some(model) = &inputs.model {
+        let TrainedOn { from, to, .. } = &model.card().trained_on;
+        let mut sessions: Vec<_> = data.bars.iter().map(|bar| bar.session).filter(|session| session <= to).collect();
+        sessions.dedup();
+        if !sessions.is_empty() {
+            notes.push(format!(
+                "The model was trained on sessions from {from} to {to}: {} sessions of this run are in sample, and \
+                 nobody could have traded them with it.",
+                sessions.len()
+            ));
+        }
+    }
     let needed = config.strategy.bars_needed();
     for (at, symbol) in config.data.symbols.iter().enumerate() {
         let bars = data.bars.iter().filter(|bar| bar.instrument.index() == at).count();
@@ -186,6 +201,7 @@ fn describe(config: &RunConfig) -> String {
         Rule::Sma { fast, slow, size } => format!("SMA crossover {fast}/{slow}, {size} shares"),
         Rule::Ema { fast, slow, size } => format!("EMA crossover {fast}/{slow}, {size} shares"),
         Rule::Breakout { period, size, .. } => format!("Breakout of {period} sessions, {size} shares"),
+        Rule::Forecast { model, size, .. } => format!("Forecast of {model}, {size} shares"),
         Rule::Targets { .. } => "Targets from a table".to_owned(),
     }
 }
@@ -204,7 +220,7 @@ impl Prepared {
     /// # Errors
     /// Parameters that make no sense.
     pub fn strategy(&self) -> Result<Box<dyn Strategy + Send>> {
-        Ok(self.config.strategy.build(self.config.data.symbols.len(), self.table.clone())?)
+        Ok(self.config.strategy.build(self.config.data.symbols.len(), self.inputs.clone())?)
     }
 
     /// Runs a strategy; every step goes to the observer.

@@ -1,7 +1,4 @@
-//! The run file: TOML, layered file < environment < `--set`, with its JSON Schema.
-//!
-//! Every key may be overridden by an environment variable `ALGOTRADING_SECTION__KEY` and by `--set section.key=value`.
-//! A key that nothing knows is an error that names the nearest known one; the schema is the list of known keys.
+//! The run file of a backtest.
 
 use std::path::Path;
 
@@ -12,12 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use simulator::Costs;
 use strategies::StrategyConfig;
-use toml::{Table, Value};
+use toml::Table;
 
-use crate::keys;
-
-/// What the names of our environment variables begin with.
-const PREFIX: &str = "ALGOTRADING_";
+use crate::layers::{self, Settings};
 
 /// A backtest: what is traded, by which rule, with how much money, at which costs, within which limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +50,28 @@ pub struct Data {
     pub to: Option<SessionDate>,
 }
 
+impl Data {
+    /// Whether symbols and dates make sense.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> Result<()> {
+        if self.symbols.is_empty() {
+            bail!("data.symbols is empty; name at least one symbol");
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = self.symbols.iter().find(|symbol| !seen.insert(*symbol)) {
+            bail!("data.symbols names {twice} twice; name each symbol once");
+        }
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            bail!("data.from ({from}) is after data.to ({to})");
+        }
+        Ok(())
+    }
+}
+
 /// The `[account]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -84,20 +100,7 @@ impl RunConfig {
     /// # Errors
     /// One sentence that names the file, the key and what to do.
     pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>, set: &[String]) -> Result<Self> {
-        let name = path.display();
-        if path.is_dir() {
-            bail!("`{name}` is a folder; give a run file");
-        }
-        let bytes = match std::fs::read(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                bail!("there is no run file `{name}`; `algotrading backtest --help` shows what to write in one")
-            }
-            read => read.with_context(|| format!("cannot read the run file `{name}`"))?,
-        };
-        let text = String::from_utf8(bytes)
-            .map_err(|_| anyhow::anyhow!("the run file `{name}` is not text; a run file is TOML in UTF-8"))?;
-        let table = parse(&text).map_err(|error| anyhow::anyhow!("the run file `{name}` is not TOML: {error}"))?;
-        Self::layered(table, environment, set).with_context(|| format!("the run file `{name}`"))
+        layers::load(path, environment, set)
     }
 
     /// Puts the layers over a table.
@@ -105,113 +108,11 @@ impl RunConfig {
     /// # Errors
     /// One sentence that names the key and what to do.
     pub fn layered(
-        mut table: Table,
+        table: Table,
         environment: impl IntoIterator<Item = (String, String)>,
         set: &[String],
     ) -> Result<Self> {
-        let schema = schema();
-        let known = keys::all(&schema);
-        let mut variables: Vec<(String, String)> = environment.into_iter().collect();
-        variables.sort();
-        for (name, value) in variables {
-            let Some(key) = name.strip_prefix(PREFIX) else { continue };
-            if key.contains("__") {
-                let key = key.to_ascii_lowercase().replace("__", ".");
-                put(&mut table, &key, &value).with_context(|| format!("the environment variable {name}"))?;
-            } else if let Some(meant) = known.iter().find(|one| one.replace('.', "_").eq_ignore_ascii_case(key)) {
-                let right = meant.replace('.', "__").to_ascii_uppercase();
-                bail!("the environment variable {name} has one underscore where two belong; write {PREFIX}{right}");
-            }
-        }
-        for setting in set {
-            let Some((key, value)) = setting.split_once('=') else {
-                bail!("`--set {setting}` has no `=`; write --set section.key=value");
-            };
-            put(&mut table, key.trim(), value).with_context(|| format!("`--set {setting}`"))?;
-        }
-        let table = plain(table);
-        keys::check(&table, &schema)?;
-        let config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-            let at = error.path().to_string();
-            let reason = one_line(error.into_inner().message());
-            if at == "." { anyhow::anyhow!("{reason}") } else { anyhow::anyhow!("{at}: {reason}") }
-        })?;
-        config.check()?;
-        Ok(config)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.data.symbols.is_empty() {
-            bail!("data.symbols is empty; name at least one symbol");
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        if let Some(twice) = self.data.symbols.iter().find(|symbol| !seen.insert(*symbol)) {
-            bail!("data.symbols names {twice} twice; name each symbol once");
-        }
-        if let (Some(from), Some(to)) = (self.data.from, self.data.to)
-            && from > to
-        {
-            bail!("data.from ({from}) is after data.to ({to})");
-        }
-        if self.account.cash.signum() <= 0 {
-            bail!("account.cash must be more than 0");
-        }
-        let (costs, risk) = (&self.costs, &self.risk);
-        let shares = |limit: Option<Quantity>| limit.map_or(0.0, Quantity::to_f64);
-        let money = |limit: Option<Money>| limit.map_or(0.0, Money::to_f64);
-        // What may be at most: no broker charges more than the value traded, nor lends shares at 100 times it a year.
-        let ranges = [
-            ("costs.commission_per_share", costs.commission_per_share.to_f64(), f64::MAX),
-            ("costs.commission_bps", costs.commission_bps, 10_000.0),
-            ("costs.commission_min", costs.commission_min.to_f64(), f64::MAX),
-            ("costs.slippage_bps", costs.slippage_bps, f64::MAX),
-            ("costs.spread_bps", costs.spread_bps, f64::MAX),
-            ("costs.volume_impact_bps", costs.volume_impact_bps, f64::MAX),
-            ("costs.borrow_bps", costs.borrow_bps, 1_000_000.0),
-            ("risk.price_collar_bps", risk.price_collar_bps.unwrap_or(0.0), f64::MAX),
-            ("risk.order_quantity_max", shares(risk.order_quantity_max), f64::MAX),
-            ("risk.order_notional_max", money(risk.order_notional_max), f64::MAX),
-            ("risk.position_quantity_max", shares(risk.position_quantity_max), f64::MAX),
-            ("risk.position_notional_max", money(risk.position_notional_max), f64::MAX),
-            ("risk.gross_notional_max", money(risk.gross_notional_max), f64::MAX),
-            ("risk.margin.initial_long", risk.margin.initial_long, 100.0),
-            ("risk.margin.initial_short", risk.margin.initial_short, 100.0),
-            ("risk.margin.maintenance", risk.margin.maintenance, 100.0),
-        ];
-        for (key, value, most) in ranges {
-            if value < 0.0 {
-                bail!("{key} is {value}; it must be 0 or more");
-            }
-            if value > most {
-                bail!("{key} is {value}; it must be at most {most}");
-            }
-        }
-        let initial = risk.margin.initial_long.min(risk.margin.initial_short);
-        if risk.margin.maintenance > initial {
-            bail!(
-                "risk.margin.maintenance is {}, more than the {initial} that opens a position, which would be closed \
-                 again at once; make it smaller",
-                risk.margin.maintenance
-            );
-        }
-        if self.costs.slippage_bps + self.costs.spread_bps / 2.0 + self.costs.volume_impact_bps >= 10_000.0 {
-            bail!(
-                "costs.slippage_bps, half of costs.spread_bps and costs.volume_impact_bps together must be below 10000"
-            );
-        }
-        if self.costs.volume_share_max.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
-            bail!("costs.volume_share_max must be above 0 and at most 1");
-        }
-        let rate = self.metrics.risk_free_per_session;
-        if rate.abs() > 0.01 {
-            bail!(
-                "metrics.risk_free_per_session is {rate}; it is the return of one session, at most 0.01 (0.0001 is \
-                 about 2.5 % a year)"
-            );
-        }
-        // Its own checks of periods and sizes.
-        self.strategy.build(0, Vec::new())?;
-        Ok(())
+        layers::layered(table, environment, set)
     }
 
     /// The one text of this configuration, whatever way it was written: it decides the run id.
@@ -223,66 +124,88 @@ impl RunConfig {
     }
 }
 
-/// The JSON Schema of the run file.
-#[must_use]
-pub fn schema() -> serde_json::Value {
-    let settings =
-        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<RunConfig>();
-    schema.insert("title".into(), "A run file of algotrading".into());
-    schema.to_value()
-}
-
-fn parse(text: &str) -> Result<Table, String> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        format!("line {line}: {}", one_line(error.message()))
-    })
-}
-
-/// Sets one key; the value is TOML where it can be read so, and text otherwise.
-fn put(table: &mut Table, key: &str, value: &str) -> Result<()> {
-    let parsed = toml::from_str::<Table>(&format!("value = {value}")).ok().and_then(|mut table| table.remove("value"));
-    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
-    let parts: Vec<&str> = key.split('.').collect();
-    let (sections, last) = match parts.as_slice() {
-        [sections @ .., last] if !sections.is_empty() && parts.iter().all(|part| !part.is_empty()) => (sections, last),
-        _ => bail!("`{key}` is not a key; write section.key=value, such as account.cash=50000"),
-    };
-    let mut place = table;
-    for section in sections {
-        let entry = place.entry(*section).or_insert_with(|| Value::Table(Table::new()));
-        let Value::Table(inner) = entry else { bail!("`{section}` is not a section") };
-        place = inner;
+/// Whether cash, costs and limits make sense.
+///
+/// # Errors
+/// The first that does not.
+pub fn check_money(account: &Account, costs: &Costs, risk: &Limits) -> Result<()> {
+    if account.cash.signum() <= 0 {
+        bail!("account.cash must be more than 0");
     }
-    place.insert((*last).to_owned(), value);
+    let shares = |limit: Option<Quantity>| limit.map_or(0.0, Quantity::to_f64);
+    let money = |limit: Option<Money>| limit.map_or(0.0, Money::to_f64);
+    // What may be at most: no broker charges more than the value traded, nor lends shares at 100 times it a year.
+    let ranges = [
+        ("costs.commission_per_share", costs.commission_per_share.to_f64(), f64::MAX),
+        ("costs.commission_bps", costs.commission_bps, 10_000.0),
+        ("costs.commission_min", costs.commission_min.to_f64(), f64::MAX),
+        ("costs.slippage_bps", costs.slippage_bps, f64::MAX),
+        ("costs.spread_bps", costs.spread_bps, f64::MAX),
+        ("costs.volume_impact_bps", costs.volume_impact_bps, f64::MAX),
+        ("costs.borrow_bps", costs.borrow_bps, 1_000_000.0),
+        ("risk.price_collar_bps", risk.price_collar_bps.unwrap_or(0.0), f64::MAX),
+        ("risk.order_quantity_max", shares(risk.order_quantity_max), f64::MAX),
+        ("risk.order_notional_max", money(risk.order_notional_max), f64::MAX),
+        ("risk.position_quantity_max", shares(risk.position_quantity_max), f64::MAX),
+        ("risk.position_notional_max", money(risk.position_notional_max), f64::MAX),
+        ("risk.gross_notional_max", money(risk.gross_notional_max), f64::MAX),
+        ("risk.margin.initial_long", risk.margin.initial_long, 100.0),
+        ("risk.margin.initial_short", risk.margin.initial_short, 100.0),
+        ("risk.margin.maintenance", risk.margin.maintenance, 100.0),
+    ];
+    for (key, value, most) in ranges {
+        if value < 0.0 {
+            bail!("{key} is {value}; it must be 0 or more");
+        }
+        if value > most {
+            bail!("{key} is {value}; it must be at most {most}");
+        }
+    }
+    let initial = risk.margin.initial_long.min(risk.margin.initial_short);
+    if risk.margin.maintenance > initial {
+        bail!(
+            "risk.margin.maintenance is {}, more than the {initial} that opens a position, which would be closed \
+                 again at once; make it smaller",
+            risk.margin.maintenance
+        );
+    }
+    if costs.slippage_bps + costs.spread_bps / 2.0 + costs.volume_impact_bps >= 10_000.0 {
+        bail!("costs.slippage_bps, half of costs.spread_bps and costs.volume_impact_bps together must be below 10000");
+    }
+    if costs.volume_share_max.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+        bail!("costs.volume_share_max must be above 0 and at most 1");
+    }
     Ok(())
 }
 
-/// TOML has dates of its own, ours are text; and symbols may be one text, `AAPL,IBM`.
-fn plain(mut table: Table) -> Table {
-    for section in table.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
-        for (key, value) in section.iter_mut() {
-            match value {
-                Value::Datetime(date) => *value = Value::String(date.to_string()),
-                Value::String(names) if key == "symbols" => {
-                    let names = names.split(',').map(|name| Value::String(name.trim().to_owned()));
-                    *value = Value::Array(names.collect());
-                }
-                _ => {}
-            }
+impl Settings for RunConfig {
+    const TITLE: &'static str = "A run file of algotrading";
+    const VERB: &'static str = "backtest";
+
+    fn check(&self) -> Result<()> {
+        self.data.check()?;
+        check_money(&self.account, &self.costs, &self.risk)?;
+        let rate = self.metrics.risk_free_per_session;
+        if rate.abs() > 0.01 {
+            bail!(
+                "metrics.risk_free_per_session is {rate}; it is the return of one session, at most 0.01 (0.0001 is \
+                 about 2.5 % a year)"
+            );
         }
+        Ok(self.strategy.check()?)
     }
-    table
 }
 
-pub(crate) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// The JSON Schema of the run file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    layers::schema::<RunConfig>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::parse;
 
     const RUN: &str = r#"
         [data]
@@ -349,7 +272,7 @@ mod tests {
         assert_eq!(wrong("data.from=2012-13-01"), "data.from is \"2012-13-01\"; it must be a date such as 2012-12-31");
         assert_eq!(wrong("data.symbols=[5]"), "data.symbols[0] is 5; it must be text in quotes");
         assert_eq!(wrong("data.symbols=5"), "data.symbols is 5; it must be a list in brackets");
-        assert_eq!(wrong("strategy.name=5"), "strategy.name is 5; choose one of sma, ema, breakout, targets");
+        assert_eq!(wrong("strategy.name=5"), "strategy.name is 5; choose one of sma, ema, breakout, forecast, targets");
         assert_eq!(wrong("risk.margin=1"), "risk.margin is 1; it must be a section, [risk.margin]");
         let table = |text: &str| RunConfig::layered(parse(text).unwrap(), [], &[]).unwrap_err().to_string();
         assert_eq!(table("strategy = 5"), "strategy is 5; it must be a section, [strategy]");

@@ -7,12 +7,20 @@ use domain::{Money, SessionDate};
 use serde_json::Value as Schema;
 use toml::{Table, Value};
 
+/// A key that has to be there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Missing(String);
+
 /// Names the first key that is not there, is missing, or has a value of another kind.
 ///
 /// # Errors
 /// One sentence with the whole key and what to write.
-pub(crate) fn check(table: &Table, schema: &Schema) -> Result<()> {
-    section(table, schema, "")
+pub(crate) fn check(table: &Table, schema: &Schema, verb: &str) -> Result<()> {
+    section(table, schema, "").map_err(|error| match error.downcast::<Missing>() {
+        Ok(missing) => anyhow::anyhow!("{missing}; `algotrading {verb} --help` shows a whole file"),
+        Err(error) => error,
+    })
 }
 
 fn section(table: &Table, schema: &Schema, path: &str) -> Result<()> {
@@ -29,9 +37,7 @@ fn section(table: &Table, schema: &Schema, path: &str) -> Result<()> {
     for key in schema["required"].as_array().into_iter().flatten().filter_map(Schema::as_str) {
         if !table.contains_key(key) {
             let meaning = properties[key]["description"].as_str().unwrap_or_default().trim_end_matches('.');
-            bail!(
-                "the {what} `{path}{key}` is missing ({meaning}); `algotrading backtest --help` shows a whole run file"
-            );
+            return Err(Missing(format!("the {what} `{path}{key}` is missing ({meaning})")).into());
         }
     }
     Ok(())

@@ -5,8 +5,8 @@
 //! ([`backtest`]), collects what the report shows ([`collect`]) and leaves a folder that appears whole or not at all
 //! ([`folder`]).
 //!
-//! In reading order: [`args`] (the command line), [`config`], [`backtest`], [`collect`], [`folder`], [`lookahead`], [`cut`],
-//! [`targets`] (a table as a strategy), [`engine_sql`] (the program beside this one), [`print`], [`command`].
+//! In reading order: [`args`] (the command line), [`layers`], [`config`], [`backtest`], [`collect`], [`folder`], [`lookahead`], [`cut`],
+//! [`targets`] (a table as a strategy), [`shelf`] (models), [`sibling`] (programs beside this one), [`print`], [`command`].
 //!
 //! Invariant: standard output carries the answer and nothing else; a failure is one sentence on standard error.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -17,9 +17,11 @@ pub mod collect;
 pub mod command;
 pub mod config;
 pub mod cut;
-pub mod engine_sql;
 pub mod folder;
 mod keys;
+pub mod layers;
 pub mod lookahead;
 pub mod print;
+pub mod shelf;
+pub mod sibling;
 pub mod targets;

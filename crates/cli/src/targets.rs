@@ -10,8 +10,8 @@ use serde::Deserialize;
 use strategies::{StrategyConfig, TableRow};
 
 use crate::config::RunConfig;
-use crate::engine_sql;
 use crate::keys::suggestion;
+use crate::sibling;
 
 #[derive(Debug, Deserialize)]
 struct Row {
@@ -34,7 +34,7 @@ pub fn read(config: &RunConfig, run_file: &Path, lake: &str) -> Result<Vec<Table
             rows(&text, &config.data.symbols).with_context(|| format!("the table of targets `{}`", path.display()))
         }
         (None, Some(sql)) => {
-            let text = engine_sql::csv(sql, lake).context("strategy.sql")?;
+            let text = sibling::SQL.output(&[sql, "--lake", lake, "--format", "csv"]).context("strategy.sql")?;
             rows(&text, &config.data.symbols).context("the answer to strategy.sql")
         }
         _ => bail!("strategy targets needs either strategy.file or strategy.sql"),

@@ -10,18 +10,21 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("lake", &["domain"]),
-    ("strategies", &["domain"]),
+    ("models", &["domain"]),
+    ("strategies", &["domain", "models"]),
     ("engine", &["domain"]),
     ("simulator", &["domain", "engine"]),
     ("journal", &["domain", "engine"]),
     ("report", &["domain"]),
     ("algotrading-sql", &["lake"]),
-    ("algotrading", &["domain", "engine", "journal", "lake", "report", "simulator", "strategies"]),
+    ("algotrading", &["domain", "engine", "journal", "lake", "models", "report", "simulator", "strategies"]),
+    // The trainer is to `algotrading train` what a subcommand is to cargo: it reads the same run files and lakes.
+    ("training", &["domain", "engine", "lake", "models", "report", "simulator", "strategies", "algotrading"]),
     ("benches", &["domain", "engine", "journal", "lake", "report", "simulator", "strategies", "algotrading"]),
 ];
 
 /// Crates that may not know of clocks, networks or threads of a runtime.
-const PURE: &[&str] = &["domain", "engine", "simulator", "strategies", "journal", "report"];
+const PURE: &[&str] = &["domain", "engine", "simulator", "models", "strategies", "journal", "report"];
 /// What they may not name.
 const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "rand", "chrono", "object_store"];
 
@@ -74,6 +77,18 @@ fn pure_crates_name_no_clock_network_or_runtime() {
             "`{member}` names `{}`: take the value as an argument, or do the work in `lake`, `cli` or an adapter",
             wrong.unwrap().0
         );
+    }
+}
+
+#[test]
+fn the_main_job_does_not_pull_in_the_trainer() {
+    for (member, dependencies) in members() {
+        if ["algotrading", "lake", "models", "strategies", "report"].contains(&member.as_str()) {
+            assert!(
+                !dependencies.iter().any(|(name, _)| name == "training"),
+                "`{member}` pulls in the trainer: what a model is at rest belongs to `models`"
+            );
+        }
     }
 }
 

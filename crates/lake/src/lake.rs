@@ -196,6 +196,30 @@ impl Lake {
         Ok(actions::current(&versions, as_of.map(Timestamp::micros)).into_iter().map(shown).collect())
     }
 
+    /// Paths of the files below a folder of the lake, sorted.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        self.files.list(folder)
+    }
+
+    /// All bytes of a file of the lake; `None` when there is none.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn read(&self, path: &str) -> Result<Option<bytes::Bytes>, LakeError> {
+        self.files.read(path)
+    }
+
+    /// Puts files in place: all or none in a folder, in the given order in an object store.
+    ///
+    /// # Errors
+    /// The lake cannot be written, or an import is running.
+    pub fn write(&self, files: &[(String, Vec<u8>)]) -> Result<(), LakeError> {
+        stage::write(&self.files, files)
+    }
+
     /// Bars of a symbol by session, as they were known at a time, or now.
     ///
     /// Adjusted prices stand in terms of the last bar known, even when `to` cuts it off.

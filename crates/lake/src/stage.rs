@@ -235,6 +235,35 @@ impl Drop for Staging {
     }
 }
 
+/// Puts files in place that come from elsewhere than an import.
+pub(crate) fn write(files: &Files, all: &[(String, Vec<u8>)]) -> Result<(), LakeError> {
+    let _lock = lock(files)?;
+    match files {
+        Files::Folder(root) => {
+            recover_locked(root)?;
+            let staging = Staging::create(files)?;
+            for (path, bytes) in all {
+                let place = staging.path(path)?;
+                let failed = |source| LakeError::write(&place, source);
+                let mut file = File::create_new(&place).map_err(failed)?;
+                file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+            }
+            staging.commit(files)
+        }
+        Files::Store(store, location) => {
+            for (path, bytes) in all {
+                let to = ObjectPath::from(path.as_str());
+                block_on(store.put(&to, bytes.clone().into())).map_err(|error| LakeError::Store {
+                    what: "write",
+                    location: location.clone(),
+                    reason: one_line(&error.to_string()),
+                })?;
+            }
+            Ok(())
+        }
+    }
+}
+
 fn upload(store: &Arc<dyn ObjectStore>, from: &Path, to: &str) -> Result<(), String> {
     const PART: usize = 8 << 20;
     let to = ObjectPath::from(to);

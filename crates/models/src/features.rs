@@ -42,7 +42,9 @@ pub struct Feature {
 
 /// The features of the reference: the close and its averages over 2 to 16 sessions, scaled to 0..1 within the row, and
 /// the rates of change over 2 to 16 sessions.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FeatureSet {
     /// Before there are bars enough.
     pub warm_up: WarmUp,

@@ -1,10 +1,12 @@
 //! The `[strategy]` section of a run file.
 
 use domain::{Quantity, Strategy};
+use models::Forecast;
 use serde::{Deserialize, Serialize};
 
 use crate::breakout::{Breakout, Channel};
 use crate::crossover::{EmaCrossover, SmaCrossover};
+use crate::forecast::{Exits, ForecastRule, Levels};
 use crate::table::{TableRow, TargetTable};
 
 /// A strategy's parameters make no sense.
@@ -24,11 +26,17 @@ pub enum ConfigError {
     /// A size that cannot be traded.
     #[error("strategy.size must be more than 0 shares")]
     Size,
+    /// A fraction that is none.
+    #[error("strategy.{0} must be more than 0 and less than 1")]
+    Fraction(&'static str),
+    /// The rule needs a model, and none was loaded.
+    #[error("strategy forecast needs the model that strategy.model names")]
+    NoModel,
 }
 
 /// Which rule, with its parameters.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StrategyConfig {
     /// Crossover of simple moving averages, stop and reverse.
@@ -59,6 +67,29 @@ pub enum StrategyConfig {
         #[serde(default)]
         channel: Channel,
     },
+    /// Enters where a model gives an entry a good chance, with a profit target and a stop.
+    Forecast {
+        /// A model of the lake: its name for the promoted version, or `name@version`.
+        model: String,
+        /// Least probability for a long entry.
+        #[serde(default = "half")]
+        long_threshold: f64,
+        /// Least probability for a short entry.
+        #[serde(default = "half")]
+        short_threshold: f64,
+        /// Profit that closes, as a fraction of the close of the decision.
+        #[serde(default = "target")]
+        target: f64,
+        /// Loss that closes, as a fraction of the close of the decision.
+        #[serde(default = "stop")]
+        stop: f64,
+        /// Shares.
+        #[serde(default = "hundred")]
+        size: Quantity,
+        /// How a position is closed.
+        #[serde(default)]
+        exits: Exits,
+    },
     /// Follows targets decided elsewhere.
     Targets {
         /// A CSV file `dt,sym,target`, relative to the run file.
@@ -70,6 +101,31 @@ pub enum StrategyConfig {
     },
 }
 
+fn half() -> f64 {
+    0.5
+}
+
+fn target() -> f64 {
+    models::LabelRule::default().target
+}
+
+fn stop() -> f64 {
+    models::LabelRule::default().stop
+}
+
+fn hundred() -> Quantity {
+    Quantity::from_units(100 * Quantity::UNITS)
+}
+
+/// What a rule needs beside its parameters; the caller has read it.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Rows of a table of targets.
+    pub table: Vec<TableRow>,
+    /// The model that `strategy.model` names.
+    pub model: Option<Forecast>,
+}
+
 impl StrategyConfig {
     /// The name in the run file.
     #[must_use]
@@ -78,6 +134,7 @@ impl StrategyConfig {
             Self::Sma { .. } => "sma",
             Self::Ema { .. } => "ema",
             Self::Breakout { .. } => "breakout",
+            Self::Forecast { .. } => "forecast",
             Self::Targets { .. } => "targets",
         }
     }
@@ -89,36 +146,66 @@ impl StrategyConfig {
             Self::Sma { slow, .. } | Self::Ema { slow, .. } => slow,
             // The channel is made of the bars before the one that breaks out.
             Self::Breakout { period, .. } => period.saturating_add(1),
+            Self::Forecast { .. } => models::FeatureSet::default().closes_needed(),
             Self::Targets { .. } => 1,
         }
     }
 
-    /// Builds the rule. `table` holds the rows of a table of targets, which the caller has read.
+    /// Whether the parameters make sense.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let period = |name, value: usize| {
+            if (1..=100_000).contains(&value) { Ok(()) } else { Err(ConfigError::Period(name)) }
+        };
+        let crossover = |fast, slow| {
+            period("fast", fast)?;
+            period("slow", slow)?;
+            if fast < slow { Ok(()) } else { Err(ConfigError::NotFaster { fast, slow }) }
+        };
+        let shares = |size: Quantity| if size.signum() > 0 { Ok(()) } else { Err(ConfigError::Size) };
+        match *self {
+            Self::Sma { fast, slow, size } | Self::Ema { fast, slow, size } => {
+                crossover(fast, slow)?;
+                shares(size)
+            }
+            Self::Breakout { period: length, size, .. } => {
+                period("period", length)?;
+                shares(size)
+            }
+            Self::Forecast { long_threshold, short_threshold, target, stop, size, .. } => {
+                let fractions = [
+                    ("long_threshold", long_threshold),
+                    ("short_threshold", short_threshold),
+                    ("target", target),
+                    ("stop", stop),
+                ];
+                match fractions.iter().find(|(_, value)| !(*value > 0.0 && *value < 1.0)) {
+                    Some((name, _)) => Err(ConfigError::Fraction(name)),
+                    None => shares(size),
+                }
+            }
+            Self::Targets { .. } => Ok(()),
+        }
+    }
+
+    /// Builds the rule.
     ///
     /// # Errors
     /// [`ConfigError`] when the parameters make no sense.
-    pub fn build(&self, instruments: usize, table: Vec<TableRow>) -> Result<Box<dyn Strategy + Send>, ConfigError> {
-        let period = |name, value: usize| {
-            if (1..=100_000).contains(&value) { Ok(value) } else { Err(ConfigError::Period(name)) }
-        };
-        let crossover = |fast, slow| {
-            let (fast, slow) = (period("fast", fast)?, period("slow", slow)?);
-            if fast < slow { Ok((fast, slow)) } else { Err(ConfigError::NotFaster { fast, slow }) }
-        };
-        let shares = |size: Quantity| if size.signum() > 0 { Ok(size) } else { Err(ConfigError::Size) };
+    pub fn build(&self, instruments: usize, inputs: Inputs) -> Result<Box<dyn Strategy + Send>, ConfigError> {
+        self.check()?;
         Ok(match *self {
-            Self::Sma { fast, slow, size } => {
-                let (fast, slow) = crossover(fast, slow)?;
-                Box::new(SmaCrossover::new(fast, slow, shares(size)?, instruments))
+            Self::Sma { fast, slow, size } => Box::new(SmaCrossover::new(fast, slow, size, instruments)),
+            Self::Ema { fast, slow, size } => Box::new(EmaCrossover::new(fast, slow, size, instruments)),
+            Self::Breakout { period, size, channel } => Box::new(Breakout::new(period, channel, size, instruments)),
+            Self::Forecast { long_threshold, short_threshold, target, stop, size, exits, .. } => {
+                let levels = Levels { long_threshold, short_threshold, target, stop };
+                let model = inputs.model.ok_or(ConfigError::NoModel)?;
+                Box::new(ForecastRule::new(model, levels, size, exits, instruments))
             }
-            Self::Ema { fast, slow, size } => {
-                let (fast, slow) = crossover(fast, slow)?;
-                Box::new(EmaCrossover::new(fast, slow, shares(size)?, instruments))
-            }
-            Self::Breakout { period: length, size, channel } => {
-                Box::new(Breakout::new(period("period", length)?, channel, shares(size)?, instruments))
-            }
-            Self::Targets { .. } => Box::new(TargetTable::new(table, instruments)),
+            Self::Targets { .. } => Box::new(TargetTable::new(inputs.table, instruments)),
         })
     }
 }

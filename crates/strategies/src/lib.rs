@@ -3,9 +3,9 @@
 //! A rule implements [`domain::Strategy`]: it sees one finished bar at a time and wishes for positions or orders.
 //! Everything a rule remembers of prices is restated when a share splits, so that a signal never mistakes a split for
 //! a crash. The three rules of the reference workshop are here with its exact semantics, beside the one that follows
-//! a table of targets.
+//! a table of targets and the one that follows a model's forecast.
 //!
-//! In reading order: [`indicator`], [`crossover`] (`sma`, `ema`), [`breakout`], [`table`], [`config`] (the run file's
+//! In reading order: [`indicator`], [`crossover`] (`sma`, `ema`), [`breakout`], [`forecast`], [`table`], [`config`] (the run file's
 //! `[strategy]` section).
 //!
 //! Invariant: no clock, no randomness, no input or output; a rule is a function of the bars it has seen.
@@ -14,10 +14,12 @@
 pub mod breakout;
 pub mod config;
 pub mod crossover;
+pub mod forecast;
 pub mod indicator;
 pub mod table;
 
 pub use breakout::{Breakout, Channel};
-pub use config::{ConfigError, StrategyConfig};
+pub use config::{ConfigError, Inputs, StrategyConfig};
 pub use crossover::{EmaCrossover, SmaCrossover};
+pub use forecast::{Exits, ForecastRule, Levels};
 pub use table::{TableRow, TargetTable};

@@ -5,7 +5,7 @@ use domain::{
     Bar, Decisions, InstrumentId, Money, Notional, Price, Quantity, Ratio, SessionDate, Strategy, Timestamp, View,
 };
 use proptest::prelude::*;
-use strategies::{Channel, ConfigError, StrategyConfig, TableRow, TargetTable};
+use strategies::{Channel, ConfigError, Inputs, StrategyConfig, TableRow, TargetTable};
 
 const A: InstrumentId = InstrumentId(0);
 
@@ -60,7 +60,7 @@ fn the_first_decision_needs_as_many_bars_as_the_rule_says() {
         StrategyConfig::Breakout { period: 7, size, channel: Channel::HighLow },
     ] {
         // A price that rises every day is above every average and channel.
-        let held = positions(&mut *rule.build(1, vec![]).unwrap(), &(1..40).collect::<Vec<_>>(), 100);
+        let held = positions(&mut *rule.build(1, Inputs::default()).unwrap(), &(1..40).collect::<Vec<_>>(), 100);
         assert_eq!(held.iter().position(|held| *held == 100).unwrap() + 1, rule.bars_needed(), "{rule:?}");
     }
 }
@@ -69,7 +69,7 @@ proptest! {
     #[test]
     fn sma_is_the_crossover_of_two_means(closes in prop::collection::vec(1_i64..50_000, 1..80), fast in 1_usize..6, more in 1_usize..12, at in 0_usize..100) {
         let slow = fast + more;
-        let mut rule = StrategyConfig::Sma { fast, slow, size: shares(100) }.build(1, vec![]).unwrap();
+        let mut rule = StrategyConfig::Sma { fast, slow, size: shares(100) }.build(1, Inputs::default()).unwrap();
         let mut held = 0;
         let wanted: Vec<i64> = (1..=closes.len()).map(|end| {
             if end >= slow {
@@ -86,7 +86,7 @@ proptest! {
     #[test]
     fn ema_is_the_crossover_of_two_recursions(closes in prop::collection::vec(1_i64..50_000, 1..80), fast in 1_usize..6, more in 1_usize..12, at in 0_usize..100) {
         let slow = fast + more;
-        let mut rule = StrategyConfig::Ema { fast, slow, size: shares(100) }.build(1, vec![]).unwrap();
+        let mut rule = StrategyConfig::Ema { fast, slow, size: shares(100) }.build(1, Inputs::default()).unwrap();
         let ema = |n: usize, end: usize| {
             let seed = closes[..n].iter().sum::<i64>() as f64 / n as f64;
             let weight = 2.0 / (n as f64 + 1.0);
@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn breakout_leaves_the_channel_and_comes_back(closes in prop::collection::vec(1_i64..500, 1..80), period in 1_usize..10, at in 0_usize..100) {
         let config = StrategyConfig::Breakout { period, size: shares(100), channel: Channel::Close };
-        let mut rule = config.build(1, vec![]).unwrap();
+        let mut rule = config.build(1, Inputs::default()).unwrap();
         let mut held = 0;
         let wanted: Vec<i64> = (0..closes.len()).map(|n| {
             if n >= period {
@@ -164,7 +164,7 @@ fn a_row_between_two_sessions_follows_the_split_of_the_second_and_a_row_of_that_
 
 #[test]
 fn parameters_that_make_no_sense_are_refused_by_name() {
-    let error = |config: StrategyConfig| config.build(1, vec![]).err().unwrap();
+    let error = |config: StrategyConfig| config.build(1, Inputs::default()).err().unwrap();
     let sma = |fast, slow, size| error(StrategyConfig::Sma { fast, slow, size: shares(size) });
     assert_eq!(sma(0, 5, 1), ConfigError::Period("fast"));
     assert_eq!(sma(5, 100_001, 1), ConfigError::Period("slow"));

@@ -4,7 +4,7 @@
 use domain::SessionDate;
 use models::features::{FeatureSet, WIDTH};
 use models::labels::{LabelRule, Range};
-use models::samples::{Sample, samples};
+use models::samples::{Printed, Sample, samples};
 use models::split::{Span, in_time};
 use training::forecast::{Job, Settings, TrainError, Trained};
 use training::random::Random;
@@ -26,18 +26,19 @@ fn settings() -> Settings {
 }
 
 /// Prices whose trend lasts: what went up goes on for a while when `memory` is near one.
-fn market(memory: f64, seed: u64) -> (Vec<SessionDate>, Vec<Range>) {
+fn market(memory: f64, seed: u64) -> Vec<Printed> {
     let mut random = Random::new(seed, 0);
     let (mut price, mut trend) = (100.0, 0.0);
     let mut bars = Vec::new();
-    for _ in 0..2_500 {
+    for day in 0..2_500 {
         trend = memory * trend + 0.004 * random.normal();
         let open: f64 = price;
         price *= 1.0 + trend.clamp(-0.03, 0.03) + 0.004 * random.normal();
         let (high, low) = (open.max(price) * 1.002, open.min(price) * 0.998);
-        bars.push(Range { high, low, close: price });
+        let range = Range { high, low, close: price };
+        bars.push(Printed { session: SessionDate::from_days(day), range, split: None });
     }
-    ((0..2_500).map(SessionDate::from_days).collect(), bars)
+    bars
 }
 
 fn train(all: &[Sample], dates: &[SessionDate], settings: Settings) -> Trained {
@@ -51,8 +52,9 @@ fn train(all: &[Sample], dates: &[SessionDate], settings: Settings) -> Trained {
 }
 
 fn data(memory: f64) -> (Vec<Sample>, Vec<SessionDate>) {
-    let (dates, bars) = market(memory, 3);
-    (samples(0, &dates, &bars, FeatureSet::default(), &LabelRule::default()), dates)
+    let bars = market(memory, 3);
+    let dates = bars.iter().map(|bar| bar.session).collect();
+    (samples(0, &bars, FeatureSet::default(), &LabelRule::default()), dates)
 }
 
 fn auc(trained: &Trained, part: &str) -> [f64; 2] {

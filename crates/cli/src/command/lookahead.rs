@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use domain::{SessionDate, Strategy};
 use lake::Lake;
-use strategies::StrategyConfig;
+use strategies::{Inputs, StrategyConfig};
 
 use super::data;
 use crate::args::LookaheadCheck;
@@ -20,7 +20,8 @@ fn strategy(prepared: &Prepared, args: &LookaheadCheck, cut: Option<SessionDate>
     cut::cut(&Lake::open(&args.run_file.lake.lake)?, cut, folder.path(), data::now()?)?;
     let location = folder.path().join("lake").display().to_string();
     let table = targets::read(&prepared.config, &args.run_file.run, &location)?;
-    Ok(prepared.config.strategy.build(prepared.config.data.symbols.len(), table)?)
+    let inputs = Inputs { table, ..prepared.inputs.clone() };
+    Ok(prepared.config.strategy.build(prepared.config.data.symbols.len(), inputs)?)
 }
 
 pub(super) fn run(args: &LookaheadCheck) -> Result<Reply> {

@@ -8,15 +8,15 @@ pub mod report;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use lake::Lake;
-use strategies::StrategyConfig;
+use strategies::{Inputs, StrategyConfig};
 
 use crate::args::{Cli, Data, RunFile, Verb};
 use crate::backtest::Prepared;
 use crate::config::RunConfig;
 use crate::print::Reply;
-use crate::{engine_sql, targets};
+use crate::{layers, shelf, sibling, targets};
 
 /// Does what the command line says.
 ///
@@ -34,7 +34,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
             for (name, value) in more {
                 arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value.to_string()]));
             }
-            let status = engine_sql::pass_through(&arguments)?;
+            let status = sibling::SQL.pass_through(&arguments)?;
             Ok(Reply { text: String::new(), failed: !status.success() })
         }
         Verb::Backtest(args) => backtest::run(&args),
@@ -45,9 +45,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
 
 /// The run file with its layers, its data and its table.
 fn prepare(args: &RunFile) -> Result<Prepared> {
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-    let config = RunConfig::load(&args.run, variables, &args.set)?;
+    let config = RunConfig::load(&args.run, layers::environment(), &args.set)?;
     load(config, &args.run, &args.lake.lake)
 }
 
@@ -58,5 +56,9 @@ fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> 
         !table.is_empty() || !matches!(config.strategy, StrategyConfig::Targets { .. }),
         "the table of targets has no rows; give at least one with dt, sym and target"
     );
-    crate::backtest::prepare(config, &lake, table)
+    let model = match &config.strategy {
+        StrategyConfig::Forecast { model, .. } => Some(shelf::forecast(&lake, model).context("strategy.model")?.1),
+        _ => None,
+    };
+    crate::backtest::prepare(config, &lake, Inputs { table, model })
 }
