@@ -26,7 +26,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Import the sample, trade it by three strategies and show tear sheets; needs nothing but this program.
+    /// Import the sample, trade it by four strategies and show tear sheets; needs nothing but this program.
     #[command(after_help = "\
 Examples:
   algotrading demo
@@ -75,6 +75,26 @@ Examples:
   algotrading lookahead-check run.toml --lake lake
   algotrading lookahead-check run.toml --cuts 50 --json")]
     LookaheadCheck(LookaheadCheck),
+    /// Train a model on a lake and keep it there.
+    #[command(
+        disable_help_flag = true,
+        long_about = "Train a model on a lake and keep it there.\n\n\
+        Runs the program algotrading-train beside this one; build it once with `cargo build --release -p training`.",
+        after_help = "\
+Examples:
+  algotrading train forecast train.toml --lake lake --promote
+  algotrading train forecast --help"
+    )]
+    Train(PassedOn),
+    /// The models of a lake.
+    #[command(subcommand)]
+    Model(Model),
+    /// Say what a model forecasts for each session of some symbols.
+    #[command(after_help = "\
+Examples:
+  algotrading predict forecast IBM MSFT --lake lake --from 2012-12-03
+  algotrading predict forecast@0123456789abcdef IBM --csv > forecast.csv")]
+    Predict(Predict),
     /// Make the tables and the tear sheet of a run again from its journal, after proving that nobody changed it.
     #[command(after_help = "\
 Examples:
@@ -260,6 +280,109 @@ pub struct LookaheadCheck {
     /// Print the verdict as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of a program beside this one.
+#[derive(Debug, Args)]
+pub struct PassedOn {
+    /// What to train, and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "KIND")]
+    pub arguments: Vec<String>,
+}
+
+/// `algotrading model`
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// List the models of a lake with how they did on their test rows.
+    #[command(after_help = "\
+Examples:
+  algotrading model list --lake lake
+  algotrading model list --json")]
+    List(ModelList),
+    /// Show what a model is, what it was trained on and how it did.
+    #[command(after_help = "\
+Examples:
+  algotrading model show forecast --lake lake
+  algotrading model show forecast@0123 --json")]
+    Show(ModelShow),
+    /// Make a version the one that strategies load.
+    #[command(after_help = "\
+Examples:
+  algotrading model promote forecast@0123456789abcdef --lake lake")]
+    Promote(ModelShow),
+    /// Set the figures of two models side by side.
+    #[command(after_help = "\
+Examples:
+  algotrading model compare forecast@0123 forecast@4567 --lake lake")]
+    Compare(ModelCompare),
+}
+
+/// `algotrading model list`
+#[derive(Debug, Args)]
+pub struct ModelList {
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Print cards as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading model show` and `promote`
+#[derive(Debug, Args)]
+pub struct ModelShow {
+    /// A name, for its promoted version, or name@version; a version may be cut short.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Print the card as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading model compare`
+#[derive(Debug, Args)]
+pub struct ModelCompare {
+    /// One.
+    #[arg(value_name = "MODEL")]
+    pub one: String,
+    /// The other.
+    #[arg(value_name = "OTHER")]
+    pub other: String,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Print both cards as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading predict`
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// A name, for its promoted version, or name@version.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Symbols.
+    #[arg(value_name = "SYM", required = true, value_parser = symbol)]
+    pub symbols: Vec<Symbol>,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// First date of the answer; the features still see what was before.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Option<SessionDate>,
+    /// Last date.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Option<SessionDate>,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV.
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// `algotrading report`

@@ -201,7 +201,7 @@ fn describe(config: &RunConfig) -> String {
         Rule::Sma { fast, slow, size } => format!("SMA crossover {fast}/{slow}, {size} shares"),
         Rule::Ema { fast, slow, size } => format!("EMA crossover {fast}/{slow}, {size} shares"),
         Rule::Breakout { period, size, .. } => format!("Breakout of {period} sessions, {size} shares"),
-        Rule::Forecast { model, size, .. } => format!("Forecast of {model}, {size} shares"),
+        Rule::Forecast { model, size, .. } => format!("Forecast by model {model}, {size} shares"),
         Rule::Targets { .. } => "Targets from a table".to_owned(),
     }
 }

@@ -123,10 +123,18 @@ fn demo_goes_from_the_vendors_files_to_tear_sheets() {
     let done = place.run(&["demo"]);
     assert!(done.status.success(), "{}", stderr(&done));
     let text = String::from_utf8(done.stdout).unwrap();
-    for word in ["SMA crossover 50/200", "EMA crossover 8/21", "Breakout of 50", "CAGR", "Sharpe", "demo/index.html"] {
+    for word in [
+        "SMA crossover 50/200",
+        "EMA crossover 8/21",
+        "Breakout of 50",
+        "Forecast by model forecast",
+        "CAGR",
+        "Sharpe",
+        "demo/index.html",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    for name in ["sma", "ema", "breakout"] {
+    for name in ["sma", "ema", "breakout", "forecast"] {
         let sheet = fs::read_to_string(place.path(&format!("demo/runs/{name}/report.html"))).unwrap();
         assert!(sheet.contains("</html>") && !sheet.contains("<script src"), "{name}");
         assert!(place.path(&format!("demo/runs/{name}/journal.jsonl")).exists());

@@ -4,6 +4,8 @@ pub mod backtest;
 pub mod data;
 pub mod demo;
 pub mod lookahead;
+pub mod model;
+pub mod predict;
 pub mod report;
 
 use std::path::Path;
@@ -39,6 +41,12 @@ pub fn run(cli: Cli) -> Result<Reply> {
         }
         Verb::Backtest(args) => backtest::run(&args),
         Verb::LookaheadCheck(args) => lookahead::run(&args),
+        Verb::Train(args) => {
+            let status = sibling::TRAIN.pass_through(&args.arguments)?;
+            Ok(Reply { text: String::new(), failed: !status.success() })
+        }
+        Verb::Model(args) => model::run(&args),
+        Verb::Predict(args) => predict::run(&args),
         Verb::Report(args) => report::run(&args),
     }
 }
