@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import make_goldens
+import make_purged
 import reference
 import sample
 
@@ -185,3 +186,7 @@ def test_a_golden_is_what_the_judges_say_today(golden):
     """One symbol, the shortest; `make_goldens.py --check` compares all of them."""
     fresh = json.loads(make_goldens.text(make_goldens.golden("FB")))
     assert make_goldens.difference(golden["FB"], fresh) is None
+
+
+def test_purged_rows_are_still_what_purgedcv_leaves():
+    assert make_purged.made() == json.loads(make_purged.GOLDEN.read_text())

@@ -4,6 +4,8 @@
 //! Such rows are purged: no label of a training row overlaps the time that the judged rows and their labels span. After
 //! that time there is an embargo, because prices remember.
 
+use std::collections::BTreeSet;
+
 use domain::SessionDate;
 
 use crate::samples::Sample;
@@ -25,8 +27,9 @@ impl From<&Sample> for Span {
 
 /// Places of the rows that may train when those at `judged` judge.
 ///
-/// A row is left out when its span and the judged rows' overlap, or when it starts within `embargo` of the sessions
-/// that follow theirs. `sessions` are all dates of the rows, in order.
+/// A row's label looks at what comes after its close, up to the close of the last session. A row is left out when that
+/// time and the judged rows' overlap, or when it starts within `embargo` sessions after theirs has ended. `sessions`
+/// are all dates of the rows, in order.
 #[must_use]
 pub fn purged(rows: &[Span], judged: &[usize], sessions: &[SessionDate], embargo: usize) -> Vec<usize> {
     let spans = judged.iter().filter_map(|at| rows.get(*at));
@@ -36,12 +39,10 @@ pub fn purged(rows: &[Span], judged: &[usize], sessions: &[SessionDate], embargo
     }) else {
         return (0..rows.len()).collect();
     };
-    let after = sessions.partition_point(|session| *session <= last) + embargo;
-    let judged: std::collections::BTreeSet<usize> = judged.iter().copied().collect();
-    let free = |span: &Span| {
-        let later = sessions.get(after).is_some_and(|session| span.from >= *session);
-        span.to < first || later
-    };
+    let end = sessions.partition_point(|session| *session < last);
+    let after = if embargo == 0 { end } else { end + embargo + 1 };
+    let judged: BTreeSet<usize> = judged.iter().copied().collect();
+    let free = |span: &Span| span.to <= first || sessions.get(after).is_some_and(|session| span.from >= *session);
     rows.iter().enumerate().filter(|(at, span)| !judged.contains(at) && free(span)).map(|(at, _)| at).collect()
 }
 
@@ -57,7 +58,7 @@ pub struct Split {
 }
 
 /// Cuts rows at two dates: validation from `validation` on, test from `test` on. A row is in an earlier part only when
-/// its label ended more than `embargo` sessions before the next part began.
+/// its label ended at least `embargo` sessions before the first row of the next part.
 #[must_use]
 pub fn in_time(
     rows: &[Span],
@@ -74,7 +75,7 @@ pub fn in_time(
         let limit = cut.map(limit);
         let fits = |span: &Span| {
             from.is_none_or(|from| span.from >= from)
-                && limit.is_none_or(|limit| limit.is_some_and(|limit| span.to < limit))
+                && limit.is_none_or(|limit| limit.is_some_and(|limit| span.to <= limit))
         };
         rows.iter().enumerate().filter(|(_, span)| fits(span)).map(|(at, _)| at).collect()
     };
@@ -114,10 +115,12 @@ mod tests {
         let (rows, sessions) = rows(100, 5);
         let judged: Vec<usize> = (40..60).collect();
         let train = purged(&rows, &judged, &sessions, 5);
-        // Labels of rows up to 34 end on day 39; judged labels end on day 64, and five more sessions are kept free.
-        assert_eq!(train, (0..=34).chain(70..100).collect::<Vec<_>>());
+        // Labels of rows up to 35 end at the close of day 40, where the first judged one begins; judged labels end on
+        // day 64, and five more sessions are kept free.
+        assert_eq!(train, (0..=35).chain(70..100).collect::<Vec<_>>());
+        assert_eq!(purged(&rows, &judged, &sessions, 0), (0..=35).chain(64..100).collect::<Vec<_>>());
         assert_eq!(purged(&rows, &[], &sessions, 5).len(), 100);
-        assert_eq!(purged(&rows, &(80..100).collect::<Vec<_>>(), &sessions, 5), (0..=74).collect::<Vec<_>>());
+        assert_eq!(purged(&rows, &(80..100).collect::<Vec<_>>(), &sessions, 5), (0..=75).collect::<Vec<_>>());
     }
 
     #[test]
@@ -125,12 +128,12 @@ mod tests {
         let (rows, sessions) = rows(100, 5);
         let (validation, test) = (SessionDate::from_days(60), SessionDate::from_days(80));
         let split = in_time(&rows, &sessions, validation, test, 0);
-        assert_eq!(split.train, (0..55).collect::<Vec<_>>());
-        assert_eq!(split.validation, (60..75).collect::<Vec<_>>());
+        assert_eq!(split.train, (0..56).collect::<Vec<_>>());
+        assert_eq!(split.validation, (60..76).collect::<Vec<_>>());
         assert_eq!(split.test, (80..100).collect::<Vec<_>>());
         let split = in_time(&rows, &sessions, validation, test, 5);
-        assert_eq!(split.train, (0..50).collect::<Vec<_>>());
-        assert_eq!(split.validation, (60..70).collect::<Vec<_>>());
+        assert_eq!(split.train, (0..51).collect::<Vec<_>>());
+        assert_eq!(split.validation, (60..71).collect::<Vec<_>>());
         assert!(in_time(&rows, &sessions, SessionDate::from_days(3), test, 5).train.is_empty());
     }
 

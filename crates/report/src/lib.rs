@@ -7,6 +7,7 @@
 //! - [`run`]: what a report needs to know of a run
 //! - [`metrics`](mod@metrics): the figures and their definitions
 //! - [`sheet`]: the tear sheet and the page that lists several
+//! - [`model`]: the page of a trained model
 //!
 //! Invariant: the same run gives the same figures and the same bytes; a figure that is not defined is null, never
 //! zero and never infinite; no text of a run reaches the page unescaped.
@@ -14,9 +15,11 @@
 
 mod catalogue;
 pub mod metrics;
+pub mod model;
 pub mod run;
 pub mod sheet;
 mod statistics;
 
 pub use metrics::{Metric, Metrics, Rates, Value, metrics};
+pub use model::{ModelPage, model_page};
 pub use sheet::{IndexRow, index_page, tear_sheet};

@@ -5,7 +5,7 @@
 //! fetch anything, so a mistake shows as an empty chart and not as a request.
 
 mod data;
-mod html;
+pub(crate) mod html;
 mod months;
 mod parts;
 
@@ -15,6 +15,8 @@ use crate::metrics::{Metric, Metrics, Value};
 use crate::run::Run;
 
 const STYLE: &str = include_str!("../assets/sheet.css");
+/// What every page of charts begins with.
+const CHARTS: &str = include_str!("../assets/charts.js");
 const SCRIPT: &str = include_str!("../assets/sheet.js");
 
 /// One line of the page that lists several runs.
@@ -79,9 +81,7 @@ pub fn tear_sheet(run: &Run, metrics: &Metrics) -> String {
         section("Metrics", "", &parts::definitions(metrics)),
         section("Remarks", "", &parts::remarks(run)),
         section("Run", "", &parts::manifest(&run.manifest)),
-        format!("<script type=\"application/json\" id=\"data\">{}</script>", data::json(run)),
-        plotly_js(),
-        format!("<script>{SCRIPT}</script>"),
+        charts(&data::json(run), SCRIPT),
     ];
     page(&run.manifest.name, &body.join("\n"))
 }
@@ -93,11 +93,19 @@ pub fn index_page(title: &str, rows: &[IndexRow]) -> String {
     page(title, &format!("<header><h1>{}</h1></header>\n{table}", escape(title)))
 }
 
-fn section(title: &str, beside: &str, content: &str) -> String {
+/// Data and the script that draws it, behind the charting library.
+pub(crate) fn charts(data: &str, script: &str) -> String {
+    // Nothing in the data may end the script element early.
+    let data = data.replace('<', "\\u003c");
+    let plotly = plotly_js();
+    format!("<script type=\"application/json\" id=\"data\">{data}</script>{plotly}<script>{CHARTS}{script}</script>")
+}
+
+pub(crate) fn section(title: &str, beside: &str, content: &str) -> String {
     format!("<section><div class=\"title\"><h2>{title}</h2>{beside}</div>{content}</section>")
 }
 
-fn page(title: &str, body: &str) -> String {
+pub(crate) fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\

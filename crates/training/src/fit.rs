@@ -178,6 +178,12 @@ impl Fit {
         (self.best_epoch, &self.best)
     }
 
+    /// Its numbers as they are now.
+    #[must_use]
+    pub fn numbers(&self) -> &[f32] {
+        &self.numbers
+    }
+
     /// The network whose numbers they are.
     #[must_use]
     pub fn network(&self) -> &Network {

@@ -45,7 +45,7 @@ struct Markers {
     paid: Vec<f64>,
 }
 
-/// JSON that may stand inside a script element.
+/// What the charts show, as JSON.
 pub(super) fn json(run: &Run) -> String {
     let points = &run.equity;
     let charts = Charts {
@@ -58,8 +58,8 @@ pub(super) fn json(run: &Run) -> String {
         },
         instruments: run.instruments.iter().map(|one| prices(one, &run.fills)).collect(),
     };
-    // Writing plain vectors to a string cannot fail. Nothing in the page may end the script element early.
-    serde_json::to_string(&charts).unwrap_or_default().replace('<', "\\u003c")
+    // Writing plain vectors to a string cannot fail.
+    serde_json::to_string(&charts).unwrap_or_default()
 }
 
 fn prices<'a>(instrument: &'a Instrument, fills: &[Fill]) -> Prices<'a> {

@@ -4,10 +4,10 @@ use crate::catalogue::Unit;
 use crate::metrics::Value;
 
 /// What stands where there is no figure.
-pub(super) const NONE: &str = "–";
+pub(crate) const NONE: &str = "–";
 
 /// Text that is safe between tags and inside quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -27,7 +27,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// With thousands separated and a true minus sign.
-pub(super) fn number(value: f64, decimals: usize) -> String {
+pub(crate) fn number(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return NONE.to_owned();
     }
@@ -52,18 +52,18 @@ pub(super) fn number(value: f64, decimals: usize) -> String {
 }
 
 /// A share in hundredths.
-pub(super) fn percent(value: f64, decimals: usize) -> String {
+pub(crate) fn percent(value: f64, decimals: usize) -> String {
     if value.is_finite() { format!("{}%", number(value * 100.0, decimals)) } else { NONE.to_owned() }
 }
 
 /// As few decimals as say it: shares are mostly whole.
-pub(super) fn shares(value: f64) -> String {
+pub(crate) fn shares(value: f64) -> String {
     let text = number(value, 6);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A figure in its unit.
-pub(super) fn figure(value: &Value, unit: Unit) -> String {
+pub(crate) fn figure(value: &Value, unit: Unit) -> String {
     match (value, unit) {
         (Value::Null, _) => NONE.to_owned(),
         (Value::Date(date), _) => escape(date),
@@ -75,7 +75,7 @@ pub(super) fn figure(value: &Value, unit: Unit) -> String {
 }
 
 /// The class that colours a gain or a loss.
-pub(super) fn sign(value: f64) -> &'static str {
+pub(crate) fn sign(value: f64) -> &'static str {
     if value > 0.0 {
         "up"
     } else if value < 0.0 {

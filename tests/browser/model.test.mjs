@@ -1,0 +1,75 @@
+// The page of a model in a real browser.
+//
+//   MODEL_PAGE=/path/to/report.html CHROME=/usr/bin/chromium npm test
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { chromium } from "playwright-core";
+
+const { MODEL_PAGE, CHROME } = process.env;
+assert.ok(MODEL_PAGE, "set MODEL_PAGE to the HTML file of a model's report");
+assert.ok(CHROME, "set CHROME to a Chromium or Chrome binary");
+const address = pathToFileURL(MODEL_PAGE).href;
+
+let browser, page, data;
+const requests = [], complaints = [];
+
+async function open(width) {
+  const opened = await browser.newPage({ viewport: { width, height: 900 } });
+  opened.on("request", (request) => {
+    if (request.url() !== address && !/^(data|blob):/.test(request.url())) requests.push(request.url());
+  });
+  opened.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+  });
+  opened.on("pageerror", (error) => complaints.push(String(error)));
+  await opened.goto(address);
+  await opened.waitForFunction(() => document.querySelectorAll(".chart .main-svg").length >= 4);
+  return opened;
+}
+
+before(async () => {
+  browser = await chromium.launch({ executablePath: CHROME, args: ["--no-sandbox"] });
+  page = await open(1280);
+  data = JSON.parse(await page.textContent("#data"));
+});
+after(() => browser?.close());
+
+const traces = (id) =>
+  page.evaluate((id) => document.getElementById(id).data.map(({ name, x, y }) => ({ name, x: [...x], y: [...y] })), id);
+
+test("learning curves, calibration and importance are drawn from the page's data", async () => {
+  const [train, validation] = await traces("curve");
+  assert.ok(train.y.length > 1);
+  assert.deepEqual([train.y, validation.y], [data.curve.train, data.curve.validation]);
+  assert.equal(Math.min(...validation.y), validation.y[data.curve.best - 1], "the pass that was kept is the best one");
+  const [, ...groups] = await traces("reliability");
+  assert.deepEqual(groups.map(({ name, x, y }) => [name, x, y]), data.answers.map(({ name, probability, frequency }) => [name, probability, frequency]));
+  const bars = await traces("importance");
+  assert.ok(bars.length === 2 && bars.every(({ x, y }) => x.length === 31 && y.length === 31));
+});
+
+test("the boundary between in and out of sample stands in the equity", async () => {
+  const [equity] = await traces("equity");
+  assert.deepEqual([equity.x, equity.y], [data.equity.date, data.equity.equity]);
+  const { boundary } = data.equity;
+  assert.ok(equity.x[0] < boundary && boundary < equity.x.at(-1));
+  const [shape] = await page.evaluate(() => document.getElementById("equity")._fullLayout.shapes.map(({ x0, x1 }) => [x0, x1]));
+  assert.deepEqual(shape, [boundary, boundary]);
+  const words = await page.$$eval("#equity .annotation-text", (texts) => texts.map((text) => text.textContent));
+  assert.deepEqual(words, ["in sample", "out of sample"]);
+});
+
+test("the scores stand beside those of what needs no network", async () => {
+  const rows = await page.$$eval("#scores tbody tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+  assert.deepEqual(rows.map((row) => row.slice(0, 2).join(" ")).slice(-2), ["test long", "test short"]);
+  assert.ok(rows.every((row) => row.length === 12 && row.every((text) => text !== "")));
+  assert.equal(await page.locator("#figures tbody tr").count(), 8);
+});
+
+test("on a telephone nothing sticks out, and nothing is fetched or complained of", async () => {
+  const narrow = await open(390);
+  assert.ok((await narrow.evaluate(() => document.documentElement.scrollWidth)) <= 390);
+  assert.deepEqual(requests, []);
+  assert.deepEqual(complaints, []);
+});
