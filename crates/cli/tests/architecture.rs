@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("algotrading", &["domain", "engine", "journal", "lake", "models", "report", "simulator", "strategies"]),
     // The trainer is to `algotrading train` what a subcommand is to cargo: it reads the same run files and lakes.
     ("training", &["domain", "engine", "lake", "models", "report", "simulator", "strategies", "algotrading"]),
-    ("benches", &["domain", "engine", "journal", "lake", "report", "simulator", "strategies", "algotrading"]),
+    ("benches", &["domain", "engine", "models", "simulator", "strategies", "training"]),
 ];
 
 /// Crates that may not know of clocks, networks or threads of a runtime.

@@ -1,16 +1,19 @@
 //! The forward pass of a multilayer perceptron: dense layers with rectifiers between them.
 //!
-//! A weight matrix is kept input by input, so that a row is a sum of scaled lines. The compiler makes vector
-//! instructions of that without changing the order of any addition, so a row gives the same bits on every machine.
+//! A weight matrix is kept in blocks of outputs, and in a block input by input, so that a row is a sum of scaled lines
+//! that stays in the processor's registers. The compiler makes vector instructions of that without changing the order
+//! of any addition, so a row gives the same bits on every machine.
+
+/// Outputs of a block: as many sums as fit into registers.
+const BLOCK: usize = 32;
 
 /// `y = x W + b`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {
     inputs: usize,
     outputs: usize,
-    /// One line of outputs for each input.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    /// Of each block of outputs first the biases, then a line for each input; filled up with zeros.
+    blocks: Vec<[f32; BLOCK]>,
 }
 
 impl Dense {
@@ -20,13 +23,15 @@ impl Dense {
         if inputs == 0 || by_output.len() != inputs.checked_mul(outputs)? || bias.len() != outputs {
             return None;
         }
-        let mut weight = vec![0.0; by_output.len()];
-        for (output, line) in by_output.chunks_exact(inputs).enumerate() {
+        let mut blocks = vec![[0.0; BLOCK]; outputs.div_ceil(BLOCK) * (1 + inputs)];
+        for (output, (line, bias)) in by_output.chunks_exact(inputs).zip(bias).enumerate() {
+            let block = &mut blocks[output / BLOCK * (1 + inputs)..];
+            block[0][output % BLOCK] = *bias;
             for (input, value) in line.iter().enumerate() {
-                weight[input * outputs + output] = *value;
+                block[1 + input][output % BLOCK] = *value;
             }
         }
-        Some(Self { inputs, outputs, weight, bias: bias.to_vec() })
+        Some(Self { inputs, outputs, blocks })
     }
 
     /// Width of what goes in.
@@ -45,12 +50,16 @@ impl Dense {
     #[inline]
     pub fn apply(&self, row: &[f32], out: &mut Vec<f32>) {
         out.clear();
-        out.extend_from_slice(&self.bias);
-        for (value, line) in row.iter().zip(self.weight.chunks_exact(self.outputs)) {
-            for (sum, weight) in out.iter_mut().zip(line) {
-                *sum += value * weight;
+        for block in self.blocks.chunks_exact(1 + self.inputs) {
+            let mut sums = block[0];
+            for (value, line) in row.iter().zip(&block[1..]) {
+                for (sum, weight) in sums.iter_mut().zip(line) {
+                    *sum += value * weight;
+                }
             }
+            out.extend_from_slice(&sums);
         }
+        out.truncate(self.outputs);
     }
 }
 
