@@ -202,6 +202,7 @@ fn describe(config: &RunConfig) -> String {
         Rule::Ema { fast, slow, size } => format!("EMA crossover {fast}/{slow}, {size} shares"),
         Rule::Breakout { period, size, .. } => format!("Breakout of {period} sessions, {size} shares"),
         Rule::Forecast { model, size, .. } => format!("Forecast by model {model}, {size} shares"),
+        Rule::Policy { model, size } => format!("Policy by model {model}, {size} shares"),
         Rule::Targets { .. } => "Targets from a table".to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use lake::{Lake, LakeError};
-use models::Forecast;
+use models::Model;
 use models::registry::{Entry, Registry, Store};
 
 /// A lake as a place for models.
@@ -29,12 +29,12 @@ impl Store for Shelf<'_> {
 ///
 /// # Errors
 /// There is none, or it cannot be used.
-pub fn forecast(lake: &Lake, reference: &str) -> Result<(Entry, Forecast)> {
+pub fn model(lake: &Lake, reference: &str) -> Result<(Entry, Model)> {
     let shelf = Shelf(lake);
     let registry = Registry(&shelf);
     let entry = registry.find(reference)?;
     let weights = registry.weights(&entry)?;
-    let model = Forecast::new(entry.card.clone(), &weights)
+    let model = Model::new(entry.card.clone(), &weights)
         .with_context(|| format!("model {}@{}", entry.name, entry.version))?;
     Ok((entry, model))
 }

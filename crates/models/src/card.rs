@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use domain::{SessionDate, Symbol};
 use serde::{Deserialize, Serialize};
 
-use crate::features::{FeatureSet, hex};
+use crate::features::{FeatureSet, WIDTH, hex};
 use crate::labels::LabelRule;
+use crate::policy::Side;
 
 /// Of this layout of `model.json`.
 pub const VERSION: u32 = 1;
@@ -74,6 +75,13 @@ pub enum Architecture {
         /// Width of the row, of each hidden layer, and of the answer.
         layers: Vec<usize>,
     },
+    /// A layer-normalised LSTM that chooses to be *short*, *flat* or *long*.
+    Lstm {
+        /// Width of the row: the features, then the side held.
+        inputs: usize,
+        /// Units that remember.
+        units: usize,
+    },
 }
 
 impl Architecture {
@@ -82,6 +90,7 @@ impl Architecture {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Mlp { .. } => "forecast",
+            Self::Lstm { .. } => "policy",
         }
     }
 }
@@ -93,6 +102,41 @@ pub struct Scaler {
     pub mean: Vec<f32>,
     /// What it is divided by; never zero.
     pub deviation: Vec<f32>,
+}
+
+impl Scaler {
+    /// Whether there is a usable entry for every feature.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn check(&self) -> Result<(), ModelError> {
+        let bad = |reason: &str| Err(ModelError::Card { reason: reason.to_owned() });
+        if self.mean.len() != WIDTH || self.deviation.len() != WIDTH {
+            return bad("the scaler must have one entry for each feature");
+        }
+        if self.deviation.iter().any(|deviation| !(deviation.is_finite() && *deviation > 0.0)) {
+            return bad("the scaler's deviations must be more than 0");
+        }
+        Ok(())
+    }
+
+    /// A row as a network reads it.
+    #[inline]
+    pub fn apply(&self, row: &[f32; WIDTH], scaled: &mut [f32]) {
+        for (cell, ((value, mean), deviation)) in scaled.iter_mut().zip(row.iter().zip(&self.mean).zip(&self.deviation))
+        {
+            *cell = (value - mean) / deviation;
+        }
+    }
+
+    /// What a policy reads: the row as a network reads it, then the side held.
+    #[inline]
+    pub fn observe(&self, row: &[f32; WIDTH], held: Side, observation: &mut [f32]) {
+        self.apply(row, observation);
+        if let Some(last) = observation.last_mut() {
+            *last = f32::from(held.sign());
+        }
+    }
 }
 
 /// Platt's scaling of one answer: the probability is the logistic function of `slope * logit + offset`.
@@ -157,10 +201,12 @@ pub struct Card {
     pub features_fingerprint: String,
     /// Applied to a row before the network.
     pub scaler: Scaler,
-    /// Of each answer, in the order *long*, *short*.
+    /// Of each answer of a forecast, in the order *long*, *short*.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calibration: Vec<Calibration>,
-    /// What it forecasts.
-    pub labels: LabelRule,
+    /// What a forecast forecasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelRule>,
     /// Of weights, masks and order.
     pub seed: u64,
     /// What it has seen.

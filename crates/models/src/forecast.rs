@@ -28,17 +28,17 @@ impl Forecast {
         if sha256(bytes) != card.weights.sha256 {
             return Err(ModelError::Changed { file: card.weights.file });
         }
-        let Architecture::Mlp { layers } = &card.architecture;
+        let Architecture::Mlp { layers } = &card.architecture else {
+            return Err(ModelError::Kind { found: card.architecture.name(), wanted: "forecast" });
+        };
         let network = mlp(layers, &weights::read(bytes)?)?;
         let bad = |reason: &str| Err(ModelError::Card { reason: reason.to_owned() });
+        card.scaler.check()?;
         if network.inputs() != WIDTH || network.outputs() != 2 {
             return bad("a forecast reads the row of features and gives two answers");
         }
-        if card.scaler.mean.len() != WIDTH || card.scaler.deviation.len() != WIDTH || card.calibration.len() != 2 {
-            return bad("the scaler has one entry for each feature and the calibration one for each answer");
-        }
-        if card.scaler.deviation.iter().any(|deviation| !(deviation.is_finite() && *deviation > 0.0)) {
-            return bad("the scaler's deviations must be more than 0");
+        if card.calibration.len() != 2 {
+            return bad("the calibration has one entry for each answer");
         }
         Ok(Self { card, network, row: vec![0.0; WIDTH] })
     }
@@ -52,12 +52,7 @@ impl Forecast {
     /// Probabilities of *long* and *short* for a row.
     #[inline]
     pub fn probabilities(&mut self, row: &[f32; WIDTH]) -> [f32; 2] {
-        let scaler = &self.card.scaler;
-        for (cell, ((value, mean), deviation)) in
-            self.row.iter_mut().zip(row.iter().zip(&scaler.mean).zip(&scaler.deviation))
-        {
-            *cell = (value - mean) / deviation;
-        }
+        self.card.scaler.apply(row, &mut self.row);
         let logits = self.network.logits(&self.row);
         let of = |at: usize| calibrated(logits[at], self.card.calibration[at]);
         [of(0), of(1)]
@@ -80,13 +75,7 @@ pub fn mlp(layers: &[usize], tensors: &Tensors) -> Result<Mlp, ModelError> {
     for (at, pair) in layers.windows(2).enumerate() {
         let (inputs, outputs) = (pair[0], pair[1]);
         let name = layer_name(at);
-        let get = |part: &str, shape: &[usize]| match tensors.get(&format!("{name}.{part}")) {
-            Some(tensor) if tensor.shape == shape => Ok(&tensor.values),
-            Some(tensor) => Err(ModelError::Weights {
-                reason: format!("`{name}.{part}` has shape {:?}; it must be {shape:?}", tensor.shape),
-            }),
-            None => Err(ModelError::Weights { reason: format!("`{name}.{part}` is missing") }),
-        };
+        let get = |part: &str, shape: &[usize]| weights::get(tensors, &format!("{name}.{part}"), shape);
         dense.extend(Dense::new(inputs, outputs, get("weight", &[outputs, inputs])?, get("bias", &[outputs])?));
     }
     Mlp::new(dense).ok_or_else(|| ModelError::Card { reason: format!("{layers:?} are no layers") })

@@ -40,6 +40,19 @@ pub fn read(bytes: &[u8]) -> Result<Tensors, ModelError> {
     Ok(tensors)
 }
 
+/// The values of the tensor of a name, which must have the given shape.
+///
+/// # Errors
+/// It is missing or has another shape.
+pub fn get<'a>(tensors: &'a Tensors, name: &str, shape: &[usize]) -> Result<&'a [f32], ModelError> {
+    let reason = match tensors.get(name) {
+        Some(tensor) if tensor.shape == shape => return Ok(&tensor.values),
+        Some(tensor) => format!("`{name}` has shape {:?}; it must be {shape:?}", tensor.shape),
+        None => format!("`{name}` is missing"),
+    };
+    Err(ModelError::Weights { reason })
+}
+
 /// Writes a file; the same tensors give the same bytes.
 ///
 /// # Errors

@@ -1,12 +1,13 @@
 //! The `[strategy]` section of a run file.
 
 use domain::{Quantity, Strategy};
-use models::Forecast;
+use models::{Model, ModelError};
 use serde::{Deserialize, Serialize};
 
 use crate::breakout::{Breakout, Channel};
 use crate::crossover::{EmaCrossover, SmaCrossover};
 use crate::forecast::{Exits, ForecastRule, Levels};
+use crate::policy::{Likeliest, PolicyRule};
 use crate::table::{TableRow, TargetTable};
 
 /// A strategy's parameters make no sense.
@@ -30,8 +31,11 @@ pub enum ConfigError {
     #[error("strategy.{0} must be more than 0 and less than 1")]
     Fraction(&'static str),
     /// The rule needs a model, and none was loaded.
-    #[error("strategy forecast needs the model that strategy.model names")]
+    #[error("the strategy needs the model that strategy.model names")]
     NoModel,
+    /// The model is of another kind.
+    #[error("strategy.model: {0}")]
+    Model(#[from] ModelError),
 }
 
 /// Which rule, with its parameters.
@@ -90,6 +94,14 @@ pub enum StrategyConfig {
         #[serde(default)]
         exits: Exits,
     },
+    /// Is long, flat or short as a model that was trained by reinforcement says.
+    Policy {
+        /// A model of the lake: its name for the promoted version, or `name@version`.
+        model: String,
+        /// Shares.
+        #[serde(default = "hundred")]
+        size: Quantity,
+    },
     /// Follows targets decided elsewhere.
     Targets {
         /// A CSV file `dt,sym,target`, relative to the run file.
@@ -123,7 +135,7 @@ pub struct Inputs {
     /// Rows of a table of targets.
     pub table: Vec<TableRow>,
     /// The model that `strategy.model` names.
-    pub model: Option<Forecast>,
+    pub model: Option<Model>,
 }
 
 impl StrategyConfig {
@@ -135,6 +147,7 @@ impl StrategyConfig {
             Self::Ema { .. } => "ema",
             Self::Breakout { .. } => "breakout",
             Self::Forecast { .. } => "forecast",
+            Self::Policy { .. } => "policy",
             Self::Targets { .. } => "targets",
         }
     }
@@ -146,7 +159,7 @@ impl StrategyConfig {
             Self::Sma { slow, .. } | Self::Ema { slow, .. } => slow,
             // The channel is made of the bars before the one that breaks out.
             Self::Breakout { period, .. } => period.saturating_add(1),
-            Self::Forecast { .. } => models::FeatureSet::default().closes_needed(),
+            Self::Forecast { .. } | Self::Policy { .. } => models::FeatureSet::default().closes_needed(),
             Self::Targets { .. } => 1,
         }
     }
@@ -186,7 +199,17 @@ impl StrategyConfig {
                     None => shares(size),
                 }
             }
+            Self::Policy { size, .. } => shares(size),
             Self::Targets { .. } => Ok(()),
+        }
+    }
+
+    /// The model of the lake that the rule follows.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::Forecast { model, .. } | Self::Policy { model, .. } => Some(model),
+            _ => None,
         }
     }
 
@@ -202,8 +225,13 @@ impl StrategyConfig {
             Self::Breakout { period, size, channel } => Box::new(Breakout::new(period, channel, size, instruments)),
             Self::Forecast { long_threshold, short_threshold, target, stop, size, exits, .. } => {
                 let levels = Levels { long_threshold, short_threshold, target, stop };
-                let model = inputs.model.ok_or(ConfigError::NoModel)?;
+                let model = inputs.model.ok_or(ConfigError::NoModel)?.forecast()?;
                 Box::new(ForecastRule::new(model, levels, size, exits, instruments))
+            }
+            Self::Policy { size, .. } => {
+                let model = inputs.model.ok_or(ConfigError::NoModel)?.policy()?;
+                let features = model.card().features;
+                Box::new(PolicyRule::new(Likeliest::new(model, instruments), features, size, instruments))
             }
             Self::Targets { .. } => Box::new(TargetTable::new(inputs.table, instruments)),
         })

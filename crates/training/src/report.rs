@@ -77,7 +77,7 @@ pub fn forecast(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<Strin
         risk: config.risk.clone(),
         metrics: Measure::default(),
     };
-    let inputs = Inputs { model: Some(model.forecast()?), ..Inputs::default() };
+    let inputs = Inputs { model: Some(models::Model::Forecast(model.forecast()?)), ..Inputs::default() };
     let (run, _) = backtest::prepare(run, lake, inputs)?.collected()?;
     let part = |inside: &dyn Fn(SessionDate) -> bool| {
         let mut part = run.clone();

@@ -160,7 +160,7 @@ impl Prepared {
             features_fingerprint: self.config.features.fingerprint(),
             scaler: trained.scaler.clone(),
             calibration: trained.calibration.to_vec(),
-            labels: self.config.labels,
+            labels: Some(self.config.labels),
             seed: self.config.training.seed,
             trained_on: TrainedOn {
                 symbols: self.config.data.symbols.clone(),

@@ -220,7 +220,7 @@ fn features_that_peek_are_found_out() {
     place.trained(&[data("models/forecast.toml").to_str().unwrap(), "--promote", "--set", "training.epochs=2"]);
     let lake = Lake::open(&place.lake()).unwrap();
     let config = RunConfig::load(Path::new(&place.run_file("2010-01-04")), [], &[]).unwrap();
-    let model = shelf::forecast(&lake, "forecast").unwrap().1;
+    let model = shelf::model(&lake, "forecast").unwrap().1;
     let prepared: Prepared =
         backtest::prepare(config, &lake, Inputs { model: Some(model), ..Inputs::default() }).unwrap();
     let honest = lookahead::check(&prepared, 6, |_| prepared.strategy()).unwrap();

@@ -64,9 +64,7 @@ fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> 
         !table.is_empty() || !matches!(config.strategy, StrategyConfig::Targets { .. }),
         "the table of targets has no rows; give at least one with dt, sym and target"
     );
-    let model = match &config.strategy {
-        StrategyConfig::Forecast { model, .. } => Some(shelf::forecast(&lake, model).context("strategy.model")?.1),
-        _ => None,
-    };
+    let model = config.strategy.model().map(|model| shelf::model(&lake, model).context("strategy.model")).transpose()?;
+    let model = model.map(|(_, model)| model);
     crate::backtest::prepare(config, &lake, Inputs { table, model })
 }

@@ -2,49 +2,111 @@
 
 use anyhow::{Result, bail};
 use domain::{ActionKind, SessionDate, Symbol};
-use lake::Lake;
-use models::Window;
+use lake::{Lake, MarketData};
+use models::features::WIDTH;
+use models::policy::{SIDES, likeliest};
+use models::{FeatureSet, Forecast, Model, Policy, Window};
 use serde::Serialize;
 
 use crate::args::Predict;
 use crate::print::{Reply, table};
 use crate::shelf;
 
-/// What a model says at the close of a session.
+/// What a forecast says at the close of a session.
 #[derive(Debug, Serialize)]
-struct Prediction<'a> {
+struct Chances<'a> {
     dt: SessionDate,
     sym: &'a Symbol,
     long: f32,
     short: f32,
 }
 
+/// What a policy says at the close of a session, when it has followed itself so far.
+#[derive(Debug, Serialize)]
+struct Wish<'a> {
+    dt: SessionDate,
+    sym: &'a Symbol,
+    short: f32,
+    flat: f32,
+    long: f32,
+    side: i8,
+}
+
 pub(super) fn run(args: &Predict) -> Result<Reply> {
     let lake = Lake::open(&args.lake.lake)?;
-    let (_, mut model) = shelf::forecast(&lake, &args.model)?;
+    let (_, model) = shelf::model(&lake, &args.model)?;
     let data = lake.market(&args.symbols, None, args.to)?;
+    match model {
+        Model::Forecast(model) => forecast(args, model, &data),
+        Model::Policy(model) => policy(args, model, &data),
+    }
+}
+
+fn forecast(args: &Predict, mut model: Forecast, data: &MarketData) -> Result<Reply> {
+    let features = model.card().features;
     let mut found = Vec::new();
     for (at, sym) in args.symbols.iter().enumerate() {
-        let mut window = Window::new(model.card().features);
-        let mut actions = data.actions.iter().filter(|one| one.instrument.index() == at).peekable();
-        for bar in data.bars.iter().filter(|bar| bar.instrument.index() == at) {
-            while let Some(action) = actions.next_if(|action| action.ex_date <= bar.session) {
-                if let ActionKind::Split { ratio } = action.kind {
-                    window.split(ratio);
-                }
+        rows(data, at, features, |dt, row| {
+            if args.from.is_none_or(|from| dt >= from) {
+                let [long, short] = model.probabilities(row);
+                found.push(Chances { dt, sym, long, short });
             }
-            window.push(bar.close.to_f64());
-            if args.from.is_some_and(|from| bar.session < from) {
-                continue;
+        });
+    }
+    print(args, features, &found, &["dt", "sym", "long", "short"], |one| {
+        vec![one.dt.to_string(), one.sym.to_string(), format!("{:.4}", one.long), format!("{:.4}", one.short)]
+    })
+}
+
+fn policy(args: &Predict, mut model: Policy, data: &MarketData) -> Result<Reply> {
+    let features = model.card().features;
+    let mut found = Vec::new();
+    for (at, sym) in args.symbols.iter().enumerate() {
+        let (mut memory, mut held) = (model.memory(), SIDES[1]);
+        rows(data, at, features, |dt, row| {
+            let probabilities = model.probabilities(row, held, &mut memory);
+            held = likeliest(probabilities);
+            if args.from.is_none_or(|from| dt >= from) {
+                let [short, flat, long] = probabilities;
+                found.push(Wish { dt, sym, short, flat, long, side: held.sign() });
             }
-            if let Some(row) = window.row() {
-                let [long, short] = model.probabilities(&row);
-                found.push(Prediction { dt: bar.session, sym, long, short });
+        });
+    }
+    print(args, features, &found, &["dt", "sym", "short", "flat", "long", "side"], |one| {
+        let probabilities = [one.short, one.flat, one.long].map(|probability| format!("{probability:.4}"));
+        let mut cells = vec![one.dt.to_string(), one.sym.to_string()];
+        cells.extend(probabilities);
+        cells.push(one.side.to_string());
+        cells
+    })
+}
+
+/// The rows of features of one symbol, session by session.
+fn rows(data: &MarketData, symbol: usize, features: FeatureSet, mut take: impl FnMut(SessionDate, &[f32; WIDTH])) {
+    let mut window = Window::new(features);
+    let mut actions = data.actions.iter().filter(|one| one.instrument.index() == symbol).peekable();
+    for bar in data.bars.iter().filter(|bar| bar.instrument.index() == symbol) {
+        while let Some(action) = actions.next_if(|action| action.ex_date <= bar.session) {
+            if let ActionKind::Split { ratio } = action.kind {
+                window.split(ratio);
             }
         }
+        window.push(bar.close.to_f64());
+        if let Some(row) = window.row() {
+            take(bar.session, &row);
+        }
     }
+}
+
+fn print<T: Serialize>(
+    args: &Predict,
+    features: FeatureSet,
+    found: &[T],
+    titles: &[&str],
+    cells: impl Fn(&T) -> Vec<String>,
+) -> Result<Reply> {
     if found.is_empty() {
-        let needed = model.card().features.closes_needed();
+        let needed = features.closes_needed();
         bail!("there is nothing to predict between these dates: a row of features needs {needed} bars up to it");
     }
     if args.json {
@@ -52,16 +114,10 @@ pub(super) fn run(args: &Predict) -> Result<Reply> {
     }
     if args.csv {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        for one in &found {
+        for one in found {
             writer.serialize(one)?;
         }
         return Ok(Reply::ok(String::from_utf8(writer.into_inner()?)?));
     }
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .map(|one| {
-            vec![one.dt.to_string(), one.sym.to_string(), format!("{:.4}", one.long), format!("{:.4}", one.short)]
-        })
-        .collect();
-    Ok(Reply::ok(table(&["dt", "sym", "long", "short"], &rows, 2)))
+    Ok(Reply::ok(table(titles, &found.iter().map(cells).collect::<Vec<_>>(), 2)))
 }
