@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use models::forecast::mlp;
-use training::fit::{Fit, Rows, Settings};
+use training::forecast::fit::{Fit, Rows, Settings};
 use training::random::Random;
 
 const ROWS: usize = 2_000;

@@ -261,14 +261,14 @@ impl Prepared {
         Ok((collector.finish(&open), ambiguous, open))
     }
 
-    /// Runs the rule of the run file without a journal: what a report would show, and its benchmark.
+    /// Runs a strategy without a journal: what a report would show, and its benchmark.
     ///
     /// # Errors
     /// A figure that does not fit its type.
-    pub fn collected(&self) -> Result<(shown::Run, Vec<f64>)> {
+    pub fn collected<S: Strategy>(&self, strategy: S) -> Result<(shown::Run, Vec<f64>)> {
         let mut collector = Collector::new(&self.config.data.symbols);
         let (open_trades, ambiguous_bars) =
-            self.simulate(&self.market, self.strategy()?, |event, step| collector.observe(event, &step.records))?;
+            self.simulate(&self.market, strategy, |event, step| collector.observe(event, &step.records))?;
         let ending = Ending { journal_sha256: String::new(), ambiguous_bars, open_trades };
         Ok(shown(&self.facts, &ending, collector.finish(&ending.open_trades)))
     }

@@ -272,7 +272,10 @@ mod tests {
         assert_eq!(wrong("data.from=2012-13-01"), "data.from is \"2012-13-01\"; it must be a date such as 2012-12-31");
         assert_eq!(wrong("data.symbols=[5]"), "data.symbols[0] is 5; it must be text in quotes");
         assert_eq!(wrong("data.symbols=5"), "data.symbols is 5; it must be a list in brackets");
-        assert_eq!(wrong("strategy.name=5"), "strategy.name is 5; choose one of sma, ema, breakout, forecast, policy, targets");
+        assert_eq!(
+            wrong("strategy.name=5"),
+            "strategy.name is 5; choose one of sma, ema, breakout, forecast, policy, targets"
+        );
         assert_eq!(wrong("risk.margin=1"), "risk.margin is 1; it must be a section, [risk.margin]");
         let table = |text: &str| RunConfig::layered(parse(text).unwrap(), [], &[]).unwrap_err().to_string();
         assert_eq!(table("strategy = 5"), "strategy is 5; it must be a section, [strategy]");

@@ -34,7 +34,7 @@ pub fn model(lake: &Lake, reference: &str) -> Result<(Entry, Model)> {
     let registry = Registry(&shelf);
     let entry = registry.find(reference)?;
     let weights = registry.weights(&entry)?;
-    let model = Model::new(entry.card.clone(), &weights)
-        .with_context(|| format!("model {}@{}", entry.name, entry.version))?;
+    let model =
+        Model::new(entry.card.clone(), &weights).with_context(|| format!("model {}@{}", entry.name, entry.version))?;
     Ok((entry, model))
 }

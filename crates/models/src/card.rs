@@ -58,6 +58,12 @@ pub enum ModelError {
         /// What it should be.
         wanted: &'static str,
     },
+    /// A name that is none.
+    #[error("`{name}` is no name for a model; use at most 64 letters, digits, `-` and `_`")]
+    Name {
+        /// What it was to be.
+        name: String,
+    },
     /// A row that cannot be predicted.
     #[error("{reason}")]
     Row {

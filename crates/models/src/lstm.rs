@@ -49,7 +49,8 @@ impl Lstm {
         let (units, gates) = (hidden.inputs(), input.outputs());
         let fits = gates == 4 * units && hidden.outputs() == gates && head.inputs() == units;
         let widths = [gates, gates, units];
-        let normed = norms.iter().zip(widths).all(|(norm, width)| norm.scale.len() == width && norm.shift.len() == width);
+        let normed =
+            norms.iter().zip(widths).all(|(norm, width)| norm.scale.len() == width && norm.shift.len() == width);
         let (from_input, from_hidden, cell, out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         (fits && normed).then_some(Self { input, hidden, norms, head, from_input, from_hidden, cell, out })
     }
@@ -143,8 +144,7 @@ mod tests {
 
     #[test]
     fn it_remembers_what_came_before() {
-        let mut network =
-            Lstm::new(dense(3, 16), dense(4, 16), [norm(16), norm(16), norm(4)], dense(4, 2)).unwrap();
+        let mut network = Lstm::new(dense(3, 16), dense(4, 16), [norm(16), norm(16), norm(4)], dense(4, 2)).unwrap();
         let (mut fresh, mut used) = (network.memory(), network.memory());
         network.step(&[1.0, -1.0, 0.5], &mut used);
         let after = network.step(&[0.0, 1.0, 0.0], &mut used).to_vec();

@@ -49,8 +49,8 @@ pub enum RegistryError<E: std::error::Error + 'static> {
         source: ModelError,
     },
     /// A name that is none.
-    #[error("`{0}` is no name for a model; use letters, digits, `-` and `_`")]
-    Name(String),
+    #[error(transparent)]
+    Name(ModelError),
     /// Nothing of that name.
     #[error("there is no model `{name}`{known}; train one with `algotrading train`")]
     Unknown {
@@ -227,10 +227,19 @@ impl<S: Store> Registry<'_, S> {
     }
 }
 
-fn checked<E: std::error::Error>(name: &str) -> Result<&str, RegistryError<E>> {
+/// Whether a model may be called so.
+///
+/// # Errors
+/// Why not.
+pub fn check_name(name: &str) -> Result<(), ModelError> {
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(fine) {
-        return Err(RegistryError::Name(name.to_owned()));
+        return Err(ModelError::Name { name: name.to_owned() });
     }
+    Ok(())
+}
+
+fn checked<E: std::error::Error>(name: &str) -> Result<&str, RegistryError<E>> {
+    check_name(name).map_err(RegistryError::Name)?;
     Ok(name)
 }

@@ -49,7 +49,7 @@ fn model(bias: f32) -> (Card, Vec<u8>) {
         features_fingerprint: features.fingerprint(),
         scaler: Scaler { mean: vec![0.0; WIDTH], deviation: vec![1.0; WIDTH] },
         calibration: vec![Calibration::default(); 2],
-        labels: LabelRule::default(),
+        labels: Some(LabelRule::default()),
         seed: 1,
         trained_on: TrainedOn {
             symbols: vec![Symbol::new("IBM").unwrap()],

@@ -7,7 +7,7 @@
 //! - [`run`]: what a report needs to know of a run
 //! - [`metrics`](mod@metrics): the figures and their definitions
 //! - [`sheet`]: the tear sheet and the page that lists several
-//! - [`model`]: the page of a trained model
+//! - [`model`] and [`policy`]: the pages of a trained forecast and of a trained policy
 //!
 //! Invariant: the same run gives the same figures and the same bytes; a figure that is not defined is null, never
 //! zero and never infinite; no text of a run reaches the page unescaped.
@@ -16,10 +16,12 @@
 mod catalogue;
 pub mod metrics;
 pub mod model;
+pub mod policy;
 pub mod run;
 pub mod sheet;
 mod statistics;
 
 pub use metrics::{Metric, Metrics, Rates, Value, metrics};
 pub use model::{ModelPage, model_page};
+pub use policy::{PolicyPage, policy_page};
 pub use sheet::{IndexRow, index_page, tear_sheet};

@@ -1,4 +1,4 @@
-//! The page of a trained model: whether it has any skill, how it learnt, and what trading it came to before and after
+//! The page of a trained forecast: whether it has any skill, how it learnt, and what trading it came to before and after
 //! the last session it had seen.
 
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use crate::sheet::html::{NONE, escape, figure, number, percent};
 use crate::sheet::{charts, page, section};
 use crate::{catalogue, run::EquityPoint};
 
-const SCRIPT: &str = include_str!("../assets/model.js");
+const SCRIPT: &str = concat!(include_str!("../assets/learning.js"), include_str!("../assets/model.js"));
 
 /// Figures of the backtest that stand side by side.
 const FIGURES: [&str; 8] = [
@@ -110,11 +110,22 @@ struct AnswerData<'a> {
     importance: &'a [f64],
 }
 
+/// The backtest's equity, for the chart that every model's page has.
 #[derive(Serialize)]
-struct Equity {
+pub(crate) struct Equity {
     date: Vec<String>,
     equity: Vec<f64>,
     boundary: String,
+}
+
+impl Equity {
+    pub(crate) fn of(points: &[EquityPoint], boundary: SessionDate) -> Self {
+        Self {
+            date: points.iter().map(|point| point.date.to_string()).collect(),
+            equity: points.iter().map(|point| (point.equity * 100.0).round() / 100.0).collect(),
+            boundary: boundary.to_string(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -134,16 +145,7 @@ pub fn model_page(model: &ModelPage) -> String {
     let body = [
         format!("<header><h1>{}</h1><p>{}</p></header>", escape(&model.title), escape(&model.subtitle)),
         section("Is it any good?", "", &format!("<ul>{verdict}</ul>{}", scores(&model.scores))),
-        section(
-            "Backtest, in and out of sample",
-            "",
-            &format!(
-                "<p class=\"muted\">{} Left of the line the model trades what it was trained on: that part is no \
-                 evidence.</p><div id=\"equity\" class=\"chart\"></div>{}",
-                escape(&model.trading),
-                figures(&model.in_sample, &model.out_of_sample)
-            ),
-        ),
+        backtest(&model.trading, &model.in_sample, &model.out_of_sample),
         section(
             "Learning",
             "",
@@ -193,18 +195,14 @@ fn data(model: &ModelPage) -> String {
             .collect(),
         range: [low.max(0.0), high.min(1.0)],
         features: &model.features,
-        equity: Equity {
-            date: model.equity.iter().map(|point| point.date.to_string()).collect(),
-            equity: model.equity.iter().map(|point| (point.equity * 100.0).round() / 100.0).collect(),
-            boundary: model.boundary.to_string(),
-        },
+        equity: Equity::of(&model.equity, model.boundary),
     };
     // Writing plain vectors to a string cannot fail.
     serde_json::to_string(&data).unwrap_or_default()
 }
 
 /// A table head: a name to the left, numbers to the right.
-fn head(names: &[&str], left: usize) -> String {
+pub(crate) fn head(names: &[&str], left: usize) -> String {
     let cells = names.iter().enumerate().map(|(at, name)| {
         let class = if at < left { "" } else { " class=\"n\"" };
         format!("<th scope=\"col\"{class}>{name}</th>")
@@ -250,6 +248,17 @@ fn scores(scores: &[Scores]) -> String {
             succeeded.</p>"
 }
 
+/// The section with the backtest.
+pub(crate) fn backtest(trading: &str, before: &Metrics, after: &Metrics) -> String {
+    let text = format!(
+        "<p class=\"muted\">{} Left of the line the model trades what it was trained on: that part is no evidence.</p>\
+         <div id=\"equity\" class=\"chart\"></div>{}",
+        escape(trading),
+        figures(before, after)
+    );
+    section("Backtest, in and out of sample", "", &text)
+}
+
 fn figures(before: &Metrics, after: &Metrics) -> String {
     let mut html = format!(
         "<div class=\"scroll\"><table id=\"figures\">{}<tbody>",
@@ -285,7 +294,7 @@ fn confusion(answer: &Answer) -> String {
     )
 }
 
-fn facts(facts: &[(String, String)], config: &str) -> String {
+pub(crate) fn facts(facts: &[(String, String)], config: &str) -> String {
     let mut html = String::from("<dl>");
     for (name, value) in facts {
         let _ = write!(html, "<dt>{}</dt><dd><code>{}</code></dd>", escape(name), escape(value));

@@ -40,6 +40,11 @@ impl<R: Real> Adam<R> {
         Self { settings, mean: vec![R::default(); count], square: vec![R::default(); count], steps: 0 }
     }
 
+    /// Makes the next steps smaller or larger.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.settings.learning_rate = learning_rate;
+    }
+
     /// Moves the numbers against their gradients.
     pub fn step(&mut self, numbers: &mut [R], gradients: &[R]) {
         self.steps += 1;

@@ -1,4 +1,16 @@
 //! A forecast model from samples: scaled, fitted, calibrated, and judged beside what needs no network.
+//!
+//! [`network`] has the gradients, [`fit`] is the loop with early stopping, [`calibration`] makes probabilities of its
+//! logits, [`measure`] judges them. [`config`] is the training file, [`run`] takes rows from a lake and keeps the model
+//! there, [`mod@report`] says how good it is.
+
+pub mod calibration;
+pub mod config;
+pub mod fit;
+pub mod measure;
+pub mod network;
+pub mod report;
+pub mod run;
 
 use models::card::{Calibration, Scaler};
 use models::features::WIDTH;
@@ -7,10 +19,11 @@ use models::split::{self, Span, Split};
 use models::weights;
 use serde::Serialize;
 
-use crate::calibration::platt;
-use crate::fit::{Epoch, Fit, Rows, Settings as FitSettings};
-use crate::measure::{Bin, Confusion, Score, confusion, reliability, score};
+use crate::forecast::calibration::platt;
+use crate::forecast::fit::{Epoch, Fit, Rows, Settings as FitSettings};
+use crate::forecast::measure::{Bin, Confusion, Score, confusion, reliability, score};
 use crate::random::Random;
+use crate::scaler;
 
 /// A model cannot be trained.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +164,11 @@ impl Job {
                 return Err(TrainError::TooFew { part, rows: rows.len() });
             }
         }
-        let scaler = if settings.standardise { standard(samples, &split.train) } else { identity() };
+        let scaler = if settings.standardise {
+            scaler::standard(split.train.iter().map(|at| &samples[*at].row))
+        } else {
+            scaler::identity()
+        };
         let everything: Vec<usize> = (0..samples.len()).collect();
         let all = rows(samples, &everything, &scaler);
         let of = |at: &[usize]| pick(&all, at);
@@ -376,24 +393,6 @@ fn count(rows: &Rows, answer: usize) -> usize {
 
 fn outcomes(rows: &Rows, answer: usize) -> Vec<bool> {
     rows.outcomes.iter().map(|outcomes| outcomes[answer]).collect()
-}
-
-fn identity() -> Scaler {
-    Scaler { mean: vec![0.0; WIDTH], deviation: vec![1.0; WIDTH] }
-}
-
-fn standard(samples: &[Sample], train: &[usize]) -> Scaler {
-    let count = train.len() as f64;
-    let mut scaler = identity();
-    for feature in 0..WIDTH {
-        let values = || train.iter().map(|at| f64::from(samples[*at].row[feature]));
-        let mean = values().sum::<f64>() / count;
-        let variance = values().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count;
-        scaler.mean[feature] = mean as f32;
-        // A feature that never changes says nothing; it stays at zero.
-        scaler.deviation[feature] = if variance > 1e-24 { variance.sqrt() as f32 } else { 1.0 };
-    }
-    scaler
 }
 
 fn rows(samples: &[Sample], at: &[usize], scaler: &Scaler) -> Rows {

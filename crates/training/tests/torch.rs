@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use training::fit::{Fit, Rows, Settings};
+use training::forecast::fit::{Fit, Rows, Settings};
 
 fn floats(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|one| one.as_f64().unwrap() as f32).collect()

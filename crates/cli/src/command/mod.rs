@@ -64,7 +64,8 @@ fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> 
         !table.is_empty() || !matches!(config.strategy, StrategyConfig::Targets { .. }),
         "the table of targets has no rows; give at least one with dt, sym and target"
     );
-    let model = config.strategy.model().map(|model| shelf::model(&lake, model).context("strategy.model")).transpose()?;
+    let model =
+        config.strategy.model().map(|model| shelf::model(&lake, model).context("strategy.model")).transpose()?;
     let model = model.map(|(_, model)| model);
     crate::backtest::prepare(config, &lake, Inputs { table, model })
 }

@@ -46,22 +46,32 @@ fn list(entries: &[Entry]) -> String {
     let rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
-            let metric =
-                |name: &str| entry.card.metrics.get(name).map_or("–".to_owned(), |value| format!("{value:.4}"));
             vec![
                 reference(entry),
                 if entry.promoted { "promoted" } else { "" }.to_owned(),
                 entry.card.architecture.name().to_owned(),
                 format!("{} to {}", entry.card.trained_on.from, entry.card.trained_on.to),
-                metric("test.long.model.log_loss"),
-                metric("test.long.base_rate.log_loss"),
-                metric("test.short.model.log_loss"),
-                metric("test.short.base_rate.log_loss"),
+                judged(entry),
             ]
         })
         .collect();
-    let titles = ["model", "", "kind", "trained on", "long", "base rate", "short", "base rate"];
-    table(&titles, &rows, 4) + "figures: log loss of the test rows\n"
+    table(&["model", "", "kind", "trained on", "on sessions it had not seen"], &rows, 5)
+}
+
+/// How a model did, in a few words.
+fn judged(entry: &Entry) -> String {
+    let metric = |name: &str| entry.card.metrics.get(name).copied();
+    let loss = |answer: &str| {
+        let of = |who: &str| metric(&format!("test.{answer}.{who}.log_loss"));
+        Some(format!("log loss {answer} {:.4} (base rate {:.4})", of("model")?, of("base_rate")?))
+    };
+    let gains = || {
+        let of = |who: &str| metric(&format!("test.{who}.gain")).map(|gain| gain * 100.0);
+        let (policy, hold, random) = (of("policy")?, of("hold")?, of("random")?);
+        Some(format!("gain {policy:+.2} % (buy and hold {hold:+.2} %, random {random:+.2} %)"))
+    };
+    let said: Vec<String> = [loss("long"), loss("short"), gains()].into_iter().flatten().collect();
+    said.join(", ")
 }
 
 fn show(entry: &Entry) -> String {

@@ -1,34 +1,17 @@
-//! What a reader learns of a training: in words, in a line of the terminal, and as a page.
+//! What a reader learns of the training of a forecast: in words, and as a page.
 
 use algotrading::backtest;
 use algotrading::config::{Measure, RunConfig};
 use anyhow::Result;
 use domain::{SessionDate, Symbol};
 use lake::Lake;
+use models::Card;
 use report::Rates;
 use report::model::{Answer, ModelPage, Scores};
 use strategies::{Inputs, StrategyConfig};
 
+use crate::forecast::run::{Model, Prepared};
 use crate::forecast::{ANSWERS, Comparison, Trained};
-use crate::run::{Model, Prepared};
-
-/// A curve in one line of the terminal, at most `width` characters wide.
-#[must_use]
-pub fn sparkline(values: &[f64], width: usize) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let shown: Vec<f64> = match values.len() {
-        0 => return String::new(),
-        count if count <= width => values.to_vec(),
-        count => (0..width).map(|at| values[at * (count - 1) / (width - 1).max(1)]).collect(),
-    };
-    let low = shown.iter().copied().fold(f64::INFINITY, f64::min);
-    let range = shown.iter().copied().fold(f64::NEG_INFINITY, f64::max) - low;
-    let bar = |value: &f64| {
-        let share = if range > 0.0 { (value - low) / range } else { 0.0 };
-        BARS[((share * 7.0).round() as usize).min(7)]
-    };
-    shown.iter().map(bar).collect()
-}
 
 /// Whether there is any skill, in a sentence for each answer.
 #[must_use]
@@ -78,7 +61,8 @@ pub fn forecast(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<Strin
         metrics: Measure::default(),
     };
     let inputs = Inputs { model: Some(models::Model::Forecast(model.forecast()?)), ..Inputs::default() };
-    let (run, _) = backtest::prepare(run, lake, inputs)?.collected()?;
+    let ready = backtest::prepare(run, lake, inputs)?;
+    let (run, _) = ready.collected(ready.strategy()?)?;
     let part = |inside: &dyn Fn(SessionDate) -> bool| {
         let mut part = run.clone();
         part.equity.retain(|point| inside(point.date));
@@ -126,16 +110,21 @@ pub fn forecast(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<Strin
              (short) on, with the costs of the training file.",
             config.trading.size
         ),
-        facts: vec![
-            ("Seed".to_owned(), card.seed.to_string()),
-            ("Weights (SHA-256)".to_owned(), card.weights.sha256.clone()),
-            ("Features (fingerprint)".to_owned(), card.features_fingerprint.clone()),
-            ("Digest of the data (SHA-256)".to_owned(), card.trained_on.sha256.clone()),
-            ("Version of the program".to_owned(), card.code_version.clone()),
-        ],
+        facts: facts(card),
         config: card.config.clone(),
     };
     Ok(report::model_page(&page))
+}
+
+/// What identifies a model, with names for a page.
+pub(crate) fn facts(card: &Card) -> Vec<(String, String)> {
+    vec![
+        ("Seed".to_owned(), card.seed.to_string()),
+        ("Weights (SHA-256)".to_owned(), card.weights.sha256.clone()),
+        ("Features (fingerprint)".to_owned(), card.features_fingerprint.clone()),
+        ("Digest of the data (SHA-256)".to_owned(), card.trained_on.sha256.clone()),
+        ("Version of the program".to_owned(), card.code_version.clone()),
+    ]
 }
 
 fn scores(trained: &Trained) -> Vec<Scores> {
@@ -155,17 +144,4 @@ fn scores(trained: &Trained) -> Vec<Scores> {
             .collect::<Vec<_>>()
     };
     trained.comparisons.iter().flat_map(of).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_curve_fits_its_line() {
-        assert_eq!(sparkline(&[], 5), "");
-        assert_eq!(sparkline(&[1.0, 1.0], 5), "▁▁");
-        assert_eq!(sparkline(&[0.0, 7.0, 3.0], 5), "▁█▄");
-        assert_eq!(sparkline(&(0..1_000).map(f64::from).collect::<Vec<_>>(), 8), "▁▂▃▄▅▆▇█");
-    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{self, Adam};
-use crate::network::{Dropout, Network, Workspace, cross_entropy};
+use crate::forecast::network::{Dropout, Network, Workspace, cross_entropy};
 use crate::random::Random;
 
 /// How a network is fitted.
@@ -95,11 +95,11 @@ struct Saved {
     history: Vec<Epoch>,
 }
 
-fn bits(numbers: &[f32]) -> Bits {
+pub(crate) fn bits(numbers: &[f32]) -> Bits {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
-fn numbers(bits: &Bits) -> Vec<f32> {
+pub(crate) fn numbers(bits: &Bits) -> Vec<f32> {
     bits.iter().map(|bits| f32::from_bits(*bits)).collect()
 }
 

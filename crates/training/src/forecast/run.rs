@@ -13,8 +13,8 @@ use models::samples::{Printed, Sample, samples};
 use models::split::{Span, Split, in_time};
 use models::{Card, Forecast};
 
-use crate::config::ForecastConfig;
-use crate::fit::Epoch;
+use crate::forecast::config::ForecastConfig;
+use crate::forecast::fit::Epoch;
 use crate::forecast::{ANSWERS, Job, Trained};
 
 /// The file of numbers beside `model.json`.

@@ -202,10 +202,7 @@ impl Settings for ForecastConfig {
     fn check(&self) -> Result<()> {
         self.data.check()?;
         check_money(&self.account, &self.costs, &self.risk)?;
-        let name = &self.model.name;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
-            bail!("model.name is \"{name}\"; use letters, digits, `-` and `_`");
-        }
+        models::registry::check_name(&self.model.name).context("model.name")?;
         if self.model.hidden.len() > 8 || self.model.hidden.iter().any(|width| !(1..=4_096).contains(width)) {
             bail!("model.hidden is {:?}; give at most 8 widths from 1 to 4096", self.model.hidden);
         }

@@ -92,15 +92,10 @@ pub fn loss<R: Real>(out: &[R], taken: &Taken<R>, objective: &Objective, share: 
 
     let half = R::of(0.5);
     let clip = R::of(objective.value_clip);
-    let moved = taken.value + (value - taken.value).max(-clip).min(clip);
+    let moved = value - taken.value;
+    let moved = if moved.abs() <= clip { value } else { taken.value + moved.max(-clip).min(clip) };
     let (off, off_moved) = (value - taken.gain, moved - taken.gain);
-    let of_critic = if off * off >= off_moved * off_moved {
-        off
-    } else if moved == value {
-        off_moved
-    } else {
-        R::default()
-    };
+    let of_critic = if off * off >= off_moved * off_moved { off } else { R::default() };
 
     let entropy_weight = R::of(objective.entropy_weight);
     for (at, of) in of_logits.iter_mut().enumerate() {
