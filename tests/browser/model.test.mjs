@@ -1,20 +1,21 @@
-// The page of a model in a real browser.
+// The pages of models in a real browser.
 //
-//   MODEL_PAGE=/path/to/report.html CHROME=/usr/bin/chromium npm test
+//   MODEL_PAGE=/path/to/report.html POLICY_PAGE=/path/to/report.html CHROME=/usr/bin/chromium npm test
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
-const { MODEL_PAGE, CHROME } = process.env;
+const { MODEL_PAGE, POLICY_PAGE, CHROME } = process.env;
 assert.ok(MODEL_PAGE, "set MODEL_PAGE to the HTML file of a model's report");
+assert.ok(POLICY_PAGE, "set POLICY_PAGE to the HTML file of a policy's report");
 assert.ok(CHROME, "set CHROME to a Chromium or Chrome binary");
-const address = pathToFileURL(MODEL_PAGE).href;
 
 let browser, page, data;
 const requests = [], complaints = [];
 
-async function open(width) {
+async function open(width, file = MODEL_PAGE, charts = 4) {
+  const address = pathToFileURL(file).href;
   const opened = await browser.newPage({ viewport: { width, height: 900 } });
   opened.on("request", (request) => {
     if (request.url() !== address && !/^(data|blob):/.test(request.url())) requests.push(request.url());
@@ -24,7 +25,7 @@ async function open(width) {
   });
   opened.on("pageerror", (error) => complaints.push(String(error)));
   await opened.goto(address);
-  await opened.waitForFunction(() => document.querySelectorAll(".chart .main-svg").length >= 4);
+  await opened.waitForFunction((charts) => document.querySelectorAll(".chart .main-svg").length >= charts, charts);
   return opened;
 }
 
@@ -67,9 +68,22 @@ test("the scores stand beside those of what needs no network", async () => {
   assert.equal(await page.locator("#figures tbody tr").count(), 8);
 });
 
+test("a policy's page shows how it learnt, and who it is held against", async () => {
+  const policy = await open(1280, POLICY_PAGE, 3);
+  const shown = await policy.evaluate(() => ["rewards", "entropy", "equity"].map((id) => document.getElementById(id).data.map(({ y }) => [...y])));
+  const learnt = JSON.parse(await policy.textContent("#data"));
+  assert.deepEqual(shown, [[learnt.rewards], [learnt.entropy, learnt.turns], [learnt.equity.equity]]);
+  assert.ok(learnt.rewards.length > 1 && learnt.equity.date[0] < learnt.equity.boundary);
+  const who = await policy.$$eval("#contenders tbody tr", (rows) => rows.map((row) => [...row.cells].slice(0, 2).map((cell) => cell.textContent).join(" ")));
+  assert.deepEqual(who, ["training", "test"].flatMap((part) => ["policy", "buy and hold", "random"].map((name) => `${part} ${name}`)));
+  assert.equal(await policy.locator("#habits tbody tr").count(), 2);
+});
+
 test("on a telephone nothing sticks out, and nothing is fetched or complained of", async () => {
-  const narrow = await open(390);
-  assert.ok((await narrow.evaluate(() => document.documentElement.scrollWidth)) <= 390);
+  for (const [file, charts] of [[MODEL_PAGE, 4], [POLICY_PAGE, 3]]) {
+    const narrow = await open(390, file, charts);
+    assert.ok((await narrow.evaluate(() => document.documentElement.scrollWidth)) <= 390);
+  }
   assert.deepEqual(requests, []);
   assert.deepEqual(complaints, []);
 });

@@ -120,7 +120,8 @@ fn contenders(all: &[Contender]) -> String {
         );
     }
     html + "</tbody></table></div><p class=\"muted\">Random is the mean of policies that take the policy's own sides at \
-            other times: as many turns and as long in the market, but no timing.</p>"
+            other times: as many turns and as long in the market, but no timing. Everybody starts each span with the \
+            account's cash and no shares.</p>"
 }
 
 fn habits(all: &[(String, f64, [f64; 3], f64)]) -> String {

@@ -1,104 +1,37 @@
 //! From the sample to a model that trades: trained by the command, kept, promoted, loaded, and never believed blindly.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-use algotrading::args::Cli;
 use algotrading::backtest::{self, Prepared};
 use algotrading::config::RunConfig;
-use algotrading::{command, lookahead, shelf};
-use clap::Parser;
+use algotrading::{lookahead, shelf};
+use common::{Place, data};
 use domain::{Bar, Decisions, InstrumentId, Price, Ratio, SessionDate, Strategy, View};
 use lake::Lake;
 use serde_json::Value;
 use strategies::Inputs;
 
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data").join(name)
-}
-
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    /// With the sample imported.
-    fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
-        place.algotrading(&["data", "import", data("sample").to_str().unwrap()]).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn lake(&self) -> String {
-        self.path("lake")
-    }
-
-    /// What the main command answers, through its library.
-    fn algotrading(&self, arguments: &[&str]) -> Result<String, String> {
-        let lake = self.lake();
-        let all = ["algotrading"].iter().chain(arguments).copied().chain(["--lake", &lake]);
-        let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
-        command::run(cli).map(|reply| reply.text).map_err(|error| format!("{error:#}"))
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.algotrading(&[arguments, &["--json"]].concat()).unwrap()).unwrap()
-    }
-
-    fn train(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_algotrading-train"))
-            .arg("forecast")
-            .args(arguments)
-            .args(["--lake", &self.lake()])
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap()
-    }
-
-    fn trained(&self, arguments: &[&str]) -> String {
-        let done = self.train(arguments);
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap()
-    }
-
-    fn refuses(&self, arguments: &[&str], words: &[&str]) {
-        let done = self.train(arguments);
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert_eq!(done.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(said.starts_with("error: ") && said.trim_end().lines().count() == 1, "{said}");
-        for word in words {
-            assert!(said.contains(word), "{arguments:?} should say `{word}`: {said}");
-        }
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.path(name), text).unwrap();
-        self.path(name)
-    }
-
-    fn run_file(&self, from: &str) -> String {
-        self.write(
-            "run.toml",
-            &format!(
-                "data = {{ symbols = [\"AAPL\", \"IBM\"], from = \"{from}\" }}\n[strategy]\nname = \"forecast\"\n\
-                 model = \"forecast\"\nlong_threshold = 0.3\nshort_threshold = 0.3\n"
-            ),
-        )
-    }
+/// A run file that trades the forecast from a date on.
+fn run_file(place: &Place, from: &str) -> String {
+    place.write(
+        "run.toml",
+        &format!(
+            "data = {{ symbols = [\"AAPL\", \"IBM\"], from = \"{from}\" }}\n[strategy]\nname = \"forecast\"\n\
+             model = \"forecast\"\nlong_threshold = 0.3\nshort_threshold = 0.3\n"
+        ),
+    )
 }
 
 /// `UPDATE=1 cargo test -p training --test command` writes the model anew.
 #[test]
 fn the_demos_model_is_what_its_command_makes() {
     let place = Place::new();
-    place.trained(&[data("models/forecast.toml").to_str().unwrap(), "--promote"]);
+    place.trained(&["forecast", data("models/forecast.toml").to_str().unwrap(), "--promote"]);
     let entry = place.json(&["model", "show", "forecast"]);
     let folder = format!("{}/models/forecast/{}", place.lake(), entry["version"].as_str().unwrap());
     for file in ["model.json", "weights.safetensors"] {
@@ -118,16 +51,16 @@ fn a_model_is_trained_promoted_and_traded() {
         "train.toml",
         "data.symbols = \"AAPL, IBM\"\nmodel.hidden = [8]\ntraining = { epochs = 3 }\nsplit = { folds = 2 }\n",
     );
-    let run = place.run_file("2000-03-01");
+    let run = run_file(&place, "2000-03-01");
     let refused = place.algotrading(&["backtest", &run]).unwrap_err();
     assert!(refused.contains("there is no model `forecast`; train one"), "{refused}");
-    let said = place.trained(&[&file]);
+    let said = place.trained(&["forecast", &file]);
     for words in ["rows to train", "cross-validated", "logistic", "AUC", "algotrading model promote forecast@"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let refused = place.algotrading(&["backtest", &run]).unwrap_err();
     assert!(refused.contains("algotrading model promote forecast@"), "{refused}");
-    place.trained(&[&file, "--set", "training.seed=2", "--promote"]);
+    place.trained(&["forecast", &file, "--set", "training.seed=2", "--promote"]);
     let models = place.json(&["model", "list"]);
     let models = models.as_array().unwrap();
     assert_eq!(models.len(), 2);
@@ -149,7 +82,7 @@ fn a_model_is_trained_promoted_and_traded() {
     place.algotrading(&["model", "promote", &versions[0]]).unwrap();
     assert_ne!(place.json(&["backtest", &run, "--out", &other])["run_id"], first);
 
-    let run = place.run_file("2011-01-03");
+    let run = run_file(&place, "2011-01-03");
     let out_of_sample = place.json(&["backtest", &run, "--out", &other]);
     assert!(!out_of_sample["notes"].to_string().contains("in sample"), "{}", out_of_sample["notes"]);
     assert_eq!(place.json(&["lookahead-check", &run])["leaks"], Value::Array(vec![]));
@@ -162,8 +95,8 @@ fn a_model_is_trained_promoted_and_traded() {
 fn a_model_that_was_changed_does_not_trade() {
     let place = Place::new();
     let file = place.write("train.toml", "data.symbols = \"IBM\"\ntraining = { epochs = 1 }\nsplit = { folds = 0 }\n");
-    place.trained(&[&file, "--promote"]);
-    let run = place.run_file("2011-01-03");
+    place.trained(&["forecast", &file, "--promote"]);
+    let run = run_file(&place, "2011-01-03");
     let entry = place.json(&["model", "show", "forecast"]);
     let weights =
         format!("{}/models/forecast/{}/weights.safetensors", place.lake(), entry["version"].as_str().unwrap());
@@ -179,7 +112,7 @@ fn a_model_that_was_changed_does_not_trade() {
 fn a_training_file_that_makes_no_sense_is_one_sentence() {
     let place = Place::new();
     let file = place.write("train.toml", "data.symbols = \"IBM\"\n");
-    let set = |setting: &str, words: &[&str]| place.refuses(&[&file, "--set", setting], words);
+    let set = |setting: &str, words: &[&str]| place.refuses(&["forecast", &file, "--set", setting], words);
     set("training.epoch=3", &["training.epoch", "did you mean `epochs`"]);
     set("training.epochs=-1", &["training.epochs is -1; it must be a whole number"]);
     set("training.epochs=0", &["training.epochs is 0"]);
@@ -193,7 +126,10 @@ fn a_training_file_that_makes_no_sense_is_one_sentence() {
     set("split.folds=1", &["at least 2"]);
     set("model.name=../up", &["model.name"]);
     set("model.hidden=[0]", &["model.hidden is [0]"]);
-    place.refuses(&["none.toml"], &["there is no run file `none.toml`", "algotrading train forecast --help"]);
+    place.refuses(
+        &["forecast", "none.toml"],
+        &["there is no run file `none.toml`", "algotrading train forecast --help"],
+    );
 }
 
 /// A rule that computes what it knows from the whole market it was given, a session ahead of what it is shown.
@@ -217,9 +153,15 @@ impl Strategy for Peeking {
 #[test]
 fn features_that_peek_are_found_out() {
     let place = Place::new();
-    place.trained(&[data("models/forecast.toml").to_str().unwrap(), "--promote", "--set", "training.epochs=2"]);
+    place.trained(&[
+        "forecast",
+        data("models/forecast.toml").to_str().unwrap(),
+        "--promote",
+        "--set",
+        "training.epochs=2",
+    ]);
     let lake = Lake::open(&place.lake()).unwrap();
-    let config = RunConfig::load(Path::new(&place.run_file("2010-01-04")), [], &[]).unwrap();
+    let config = RunConfig::load(Path::new(&run_file(&place, "2010-01-04")), [], &[]).unwrap();
     let model = shelf::model(&lake, "forecast").unwrap().1;
     let prepared: Prepared =
         backtest::prepare(config, &lake, Inputs { model: Some(model), ..Inputs::default() }).unwrap();

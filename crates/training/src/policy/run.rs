@@ -117,9 +117,11 @@ impl Prepared {
     #[must_use]
     pub fn trading(&self, from: Option<SessionDate>, to: Option<SessionDate>) -> RunConfig {
         let PolicyConfig { model, trading, account, costs, risk, data, .. } = &self.config;
-        let listed = data.symbols.iter().zip(&self.listed).filter(|(_, (first, last))| {
-            from.is_none_or(|from| *last >= from) && to.is_none_or(|to| *first <= to)
-        });
+        let listed = data
+            .symbols
+            .iter()
+            .zip(&self.listed)
+            .filter(|(_, (first, last))| from.is_none_or(|from| *last >= from) && to.is_none_or(|to| *first <= to));
         RunConfig {
             data: Data { symbols: listed.map(|(symbol, _)| symbol.clone()).collect(), from, to },
             strategy: StrategyConfig::Policy { model: model.name.clone(), size: trading.size },
