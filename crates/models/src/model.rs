@@ -5,6 +5,7 @@ use crate::forecast::Forecast;
 use crate::policy::Policy;
 
 /// A model that is ready to be asked.
+#[expect(clippy::large_enum_variant, reason = "a run has one, and takes it apart at once")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Model {
     /// Says how good the chances of an entry are.

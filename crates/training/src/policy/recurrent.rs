@@ -68,7 +68,7 @@ impl<R: Real> Normed<R> {
         let values = &mut self.values[step * width..(step + 1) * width];
         let count = R::of(width as f64);
         let mean = sum(values, |value| value) / count;
-        values.iter_mut().for_each(|value| *value = *value - mean);
+        values.iter_mut().for_each(|value| *value -= mean);
         let variance = sum(values, |value| value * value) / count;
         let factor = R::ONE / (variance + R::of(f64::from(models::lstm::EPSILON))).sqrt();
         values.iter_mut().for_each(|value| *value = *value * factor);

@@ -72,7 +72,7 @@ pub fn prepare(config: PolicyConfig, lake: &Lake) -> Result<Prepared> {
         let Some(first) = own.next() else {
             bail!("{symbol} has no bars between these dates; leave it out or change the dates");
         };
-        listed.push((first, own.last().unwrap_or(first)));
+        listed.push((first, own.next_back().unwrap_or(first)));
     }
     let test_from = config.split.test_from.unwrap_or(sessions[sessions.len() * 4 / 5]);
     let after = sessions.iter().filter(|session| **session >= test_from).count();
