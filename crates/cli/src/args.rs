@@ -95,6 +95,15 @@ Examples:
   algotrading predict forecast IBM MSFT --lake lake --from 2012-12-03
   algotrading predict forecast@0123456789abcdef IBM --csv > forecast.csv")]
     Predict(Predict),
+    /// Serve a model over HTTP, as a SageMaker endpoint does.
+    #[command(after_help = "\
+GET /ping, POST /invocations (text/csv, application/json, application/jsonlines), and for clients of the SageMaker
+runtime POST /endpoints/{name}/invocations. docs/models.md shows bodies. A stop (Ctrl-C, SIGTERM) lets requests finish.
+
+Examples:
+  algotrading serve-model forecast --lake lake
+  algotrading serve-model forecast@0123456789abcdef --bind 127.0.0.1:0")]
+    ServeModel(ServeModel),
     /// Make the tables and the tear sheet of a run again from its journal, after proving that nobody changed it.
     #[command(after_help = "\
 Examples:
@@ -357,6 +366,22 @@ pub struct ModelCompare {
     /// Print both cards as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `algotrading serve-model`
+#[derive(Debug, Args)]
+pub struct ServeModel {
+    /// A name, for its promoted version, or name@version; a version may be cut short.
+    pub model: String,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub bind: std::net::SocketAddr,
+    /// Largest body, in MiB.
+    #[arg(long, default_value_t = 6, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub body_mib: u16,
 }
 
 /// `algotrading predict`

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("algotrading", &["domain", "engine", "journal", "lake", "models", "report", "simulator", "strategies"]),
     // The trainer is to `algotrading train` what a subcommand is to cargo: it reads the same run files and lakes.
     ("training", &["domain", "engine", "lake", "models", "report", "simulator", "strategies", "algotrading"]),
+    ("container", &["algotrading", "domain", "lake", "models", "training"]),
     ("benches", &["domain", "engine", "models", "simulator", "strategies", "training"]),
 ];
 

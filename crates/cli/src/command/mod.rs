@@ -7,6 +7,7 @@ pub mod lookahead;
 pub mod model;
 pub mod predict;
 pub mod report;
+pub mod serve;
 
 use std::path::Path;
 
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
         }
         Verb::Model(args) => model::run(&args),
         Verb::Predict(args) => predict::run(&args),
+        Verb::ServeModel(args) => serve::run(&args),
         Verb::Report(args) => report::run(&args),
     }
 }

@@ -122,6 +122,12 @@ fn printed(data: &MarketData, symbol: usize) -> Vec<Printed> {
 }
 
 impl Prepared {
+    /// Hash of the data.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.sha256
+    }
+
     /// A training of these rows.
     ///
     /// # Errors

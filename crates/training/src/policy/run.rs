@@ -94,6 +94,12 @@ pub fn prepare(config: PolicyConfig, lake: &Lake) -> Result<Prepared> {
 }
 
 impl Prepared {
+    /// Hash of the data.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.sha256
+    }
+
     /// A training on this past.
     #[must_use]
     pub fn job(&self) -> Job {
