@@ -42,19 +42,20 @@ fn understand(all: BTreeMap<String, String>) -> Result<Asked> {
         // SageMaker's Python package writes texts as JSON.
         let plain = value.trim().trim_matches('"');
         match name.as_str() {
+            "strategy" if kind.is_some() => {
+                bail!("the hyperparameter strategy asks for a backtest, and kind for a training; leave one out")
+            }
             "strategy" => {
                 kind = Some(Kind::Backtest);
                 set.push(format!("strategy.name=\"{plain}\""));
             }
-            "kind" if kind.is_none() => {
+            // The names come sorted: no strategy stands before it.
+            "kind" => {
                 kind = Some(match plain {
                     "forecast" => Kind::Forecast,
                     "policy" => Kind::Policy,
                     _ => bail!("the hyperparameter kind is \"{plain}\"; it must be forecast or policy"),
                 });
-            }
-            "kind" => {
-                bail!("there is a hyperparameter strategy, which asks for a backtest, beside kind; leave one out")
             }
             _ if name.starts_with("sagemaker_") || name.starts_with('_') => {}
             _ if name.contains('.') => set.push(format!("{name}={value}")),
