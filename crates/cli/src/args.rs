@@ -324,6 +324,54 @@ Examples:
 Examples:
   algotrading model compare forecast@0123 forecast@4567 --lake lake")]
     Compare(ModelCompare),
+    /// Keep a model that was trained elsewhere: ONNX, LightGBM's text or XGBoost's JSON.
+    ///
+    /// It must read the 31 features as they are (docs/models.md) and give probabilities, or logits. Of two files the
+    /// first is a classifier of long and the second one of short, whose class 1 is a success. Of one file --columns says
+    /// what its answers are.
+    #[command(after_help = "\
+ONNX runs in the ONNX Runtime, a library that ORT_DYLIB_PATH names (the Python package onnxruntime has it).
+
+Examples:
+  algotrading model import long.txt short.txt --name gbm --trained-from 2000-01-03 --trained-to 2009-12-31
+  algotrading model import net.onnx --columns long,short --logits --name net --promote
+  algotrading model import classes.json --columns short,flat,long --name classes")]
+    Import(ModelImport),
+}
+
+/// `algotrading model import`
+#[derive(Debug, Args)]
+pub struct ModelImport {
+    /// The model, or the one of long.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The one of short.
+    #[arg(value_name = "SHORT_FILE")]
+    pub short: Option<PathBuf>,
+    /// Its name in the lake.
+    #[arg(long)]
+    pub name: String,
+    /// What the answers of one file are, in their order; long and short must be among them.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", conflicts_with = "short")]
+    pub columns: Vec<String>,
+    /// The answers are logits.
+    #[arg(long)]
+    pub logits: bool,
+    /// First session it was trained on.
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "trained_to")]
+    pub trained_from: Option<SessionDate>,
+    /// Last session that had any part in its training: a backtest says what is in sample.
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "trained_from")]
+    pub trained_to: Option<SessionDate>,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Make it the version that strategies load.
+    #[arg(long)]
+    pub promote: bool,
+    /// Print the card as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `algotrading model list`

@@ -1,5 +1,7 @@
 //! One backtest: market from the lake, rule from the run file, engine and venue, and what came of it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use domain::{Calendar, Money, Strategy, Symbol};
 use engine::{Engine, Event, Step, Trade};
@@ -135,17 +137,22 @@ fn facts(config: &RunConfig, data: &MarketData, inputs: &Inputs) -> Result<Facts
         "bars came in a first delivery after the fact; the run assumes they were known when their session closed.",
     );
     notes.extend(targets::notes(&inputs.table, &data.bars));
-    if let Some(model) = &inputs.model {
-        let TrainedOn { from, to, .. } = &model.card().trained_on;
-        let mut sessions: Vec<_> = data.bars.iter().map(|bar| bar.session).filter(|session| session <= to).collect();
-        sessions.dedup();
-        if !sessions.is_empty() {
-            notes.push(format!(
-                "The model was trained on sessions from {from} to {to}: {} sessions of this run are in sample, and \
-                 nobody could have traded them with it.",
-                sessions.len()
-            ));
+    match inputs.model.as_ref().map(|model| &model.card().trained_on) {
+        Some(Some(TrainedOn { from, to, .. })) => {
+            let seen = data.bars.iter().map(|bar| bar.session).filter(|session| session <= to);
+            let seen: BTreeSet<_> = seen.collect();
+            if !seen.is_empty() {
+                notes.push(format!(
+                    "The model was trained on sessions from {from} to {to}: {} sessions of this run are in sample, and \
+                     nobody could have traded them with it.",
+                    seen.len()
+                ));
+            }
         }
+        Some(None) => notes.push(
+            "Nobody said on which sessions the model was trained: any part of this run may be in sample.".to_owned(),
+        ),
+        None => {}
     }
     let needed = config.strategy.bars_needed();
     for (at, symbol) in config.data.symbols.iter().enumerate() {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use lake::{Lake, LakeError};
 use models::Model;
+use models::foreign::Opener;
 use models::registry::{Entry, Registry, Store};
 
 /// A lake as a place for models.
@@ -33,8 +34,17 @@ pub fn model(lake: &Lake, reference: &str) -> Result<(Entry, Model)> {
     let shelf = Shelf(lake);
     let registry = Registry(&shelf);
     let entry = registry.find(reference)?;
-    let weights = registry.weights(&entry)?;
-    let model =
-        Model::new(entry.card.clone(), &weights).with_context(|| format!("model {}@{}", entry.name, entry.version))?;
+    let files = registry.files(&entry)?;
+    let model = Model::new(entry.card.clone(), &files, opener())
+        .with_context(|| format!("model {}@{}", entry.name, entry.version))?;
     Ok((entry, model))
+}
+
+/// Who opens the files of other programs.
+#[must_use]
+pub fn opener() -> &'static dyn Opener {
+    #[cfg(feature = "onnx")]
+    return &onnx::Runtime;
+    #[cfg(not(feature = "onnx"))]
+    return &models::foreign::Nobody;
 }

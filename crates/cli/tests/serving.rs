@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use algotrading::serving::{Limits, serve};
 use models::card::sha256;
+use models::foreign::Nobody;
 use models::{Card, Model};
 
 fn shipped(name: &str) -> Vec<u8> {
@@ -17,7 +18,8 @@ fn shipped(name: &str) -> Vec<u8> {
 }
 
 fn model() -> Model {
-    Model::new(Card::read(&shipped("model.json")).unwrap(), &shipped("weights.safetensors")).unwrap()
+    let files = [("weights.safetensors".to_owned(), shipped("weights.safetensors"))].into();
+    Model::new(Card::read(&shipped("model.json")).unwrap(), &files, &Nobody).unwrap()
 }
 
 fn ask(address: SocketAddr, length: usize, sent: &str) -> TcpStream {

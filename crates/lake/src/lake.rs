@@ -55,13 +55,14 @@ impl Lake {
     /// Opens a lake to read it; an import that a crash cut short is completed.
     ///
     /// # Errors
-    /// Nothing was ever imported there, or the place is none for a lake.
+    /// Nothing was ever imported there and no model kept, or the place is none for a lake.
     pub fn open(location: &str) -> Result<Self, LakeError> {
         let lake = Self::create(location)?;
         if let Files::Folder(root) = &lake.files {
             stage::recover_for_reading(root)?;
         }
-        if lake.files.parquet("bars_daily")?.is_empty() && lake.files.parquet("quarantine")?.is_empty() {
+        let bare = |folder: &str| lake.files.parquet(folder).map(|files| files.is_empty());
+        if bare("bars_daily")? && bare("quarantine")? && lake.files.list("models")?.is_empty() {
             let location = location.to_owned();
             let unfinished = !lake.files.list(stage::STAGING)?.is_empty();
             return Err(if unfinished { LakeError::Unfinished { location } } else { LakeError::NoLake { location } });

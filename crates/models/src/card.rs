@@ -6,6 +6,7 @@ use domain::{SessionDate, Symbol};
 use serde::{Deserialize, Serialize};
 
 use crate::features::{FeatureSet, WIDTH, hex};
+use crate::foreign::{Answers, Format};
 use crate::labels::LabelRule;
 use crate::policy::Side;
 
@@ -81,6 +82,16 @@ pub enum Architecture {
         /// Width of the row, of each hidden layer, and of the answer.
         layers: Vec<usize>,
     },
+    /// Somebody else's model, which forecasts *long* and *short* from the features as they are.
+    Foreign {
+        /// Of its files.
+        format: Format,
+        /// Which of its answers are meant.
+        answers: Answers,
+        /// The file of *short*, where the weights are those of *long* alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        short: Option<Beside>,
+    },
     /// A layer-normalised LSTM that chooses to be *short*, *flat* or *long*.
     Lstm {
         /// Width of the row: the features, then the side held.
@@ -95,7 +106,7 @@ impl Architecture {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Mlp { .. } => "forecast",
+            Self::Mlp { .. } | Self::Foreign { .. } => "forecast",
             Self::Lstm { .. } => "policy",
         }
     }
@@ -175,6 +186,9 @@ pub struct TrainedOn {
     pub sha256: String,
 }
 
+/// Files by name.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
 /// A file beside `model.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beside {
@@ -185,6 +199,17 @@ pub struct Beside {
 }
 
 impl Beside {
+    /// Its bytes among files by name.
+    ///
+    /// # Errors
+    /// They are not there, or others.
+    pub fn find<'a>(&self, files: &'a Files) -> Result<&'a [u8], ModelError> {
+        match files.get(&self.file) {
+            Some(bytes) if sha256(bytes) == self.sha256 => Ok(bytes),
+            _ => Err(ModelError::Changed { file: self.file.clone() }),
+        }
+    }
+
     /// Of a file's bytes.
     #[must_use]
     pub fn of(file: &str, bytes: &[u8]) -> Self {
@@ -215,8 +240,9 @@ pub struct Card {
     pub labels: Option<LabelRule>,
     /// Of weights, masks and order.
     pub seed: u64,
-    /// What it has seen.
-    pub trained_on: TrainedOn,
+    /// What it has seen; nobody may know of a model that was trained elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
     /// The training run file, canonical.
     pub config: String,
     /// Figures, of the validation and test rows unless named otherwise.
@@ -248,6 +274,22 @@ impl Card {
             return Err(ModelError::Features { trained: card.features_fingerprint, computed });
         }
         Ok(card)
+    }
+
+    /// The sessions it was trained on, in words.
+    #[must_use]
+    pub fn span(&self) -> String {
+        self.trained_on.as_ref().map_or_else(|| "unknown".to_owned(), |seen| format!("{} to {}", seen.from, seen.to))
+    }
+
+    /// The files beside `model.json` that make it a model.
+    #[must_use]
+    pub fn files(&self) -> Vec<&Beside> {
+        let short = match &self.architecture {
+            Architecture::Foreign { short, .. } => short.as_ref(),
+            _ => None,
+        };
+        [Some(&self.weights), short].into_iter().flatten().collect()
     }
 
     /// Writes `model.json`.

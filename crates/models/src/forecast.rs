@@ -2,15 +2,25 @@
 
 use crate::card::{Architecture, Calibration, Card, ModelError, sha256};
 use crate::features::WIDTH;
+use crate::foreign::Foreign;
 use crate::network::{Dense, Mlp, sigmoid};
 use crate::weights::{self, Tensors};
 
 /// Probabilities that a long and a short entry succeed, from a row of features.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Forecast {
     card: Card,
-    network: Mlp,
+    says: Says,
     row: Vec<f32>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone)]
+enum Says {
+    /// Our own network, on scaled features; its logits are calibrated.
+    Own(Mlp),
+    /// Somebody else's model, on features as they are.
+    Foreign(Foreign),
 }
 
 /// PyTorch's name of a layer of ours.
@@ -40,7 +50,11 @@ impl Forecast {
         if card.calibration.len() != 2 {
             return bad("the calibration has one entry for each answer");
         }
-        Ok(Self { card, network, row: vec![0.0; WIDTH] })
+        Ok(Self { card, says: Says::Own(network), row: vec![0.0; WIDTH] })
+    }
+
+    pub(crate) fn of(card: Card, foreign: Foreign) -> Self {
+        Self { card, says: Says::Foreign(foreign), row: Vec::new() }
     }
 
     /// Everything about it.
@@ -50,12 +64,20 @@ impl Forecast {
     }
 
     /// Probabilities of *long* and *short* for a row.
+    ///
+    /// # Errors
+    /// Somebody else's model that fails, or answers what is no probability.
     #[inline]
-    pub fn probabilities(&mut self, row: &[f32; WIDTH]) -> [f32; 2] {
-        self.card.scaler.apply(row, &mut self.row);
-        let logits = self.network.logits(&self.row);
-        let of = |at: usize| calibrated(logits[at], self.card.calibration[at]);
-        [of(0), of(1)]
+    pub fn probabilities(&mut self, row: &[f32; WIDTH]) -> Result<[f32; 2], ModelError> {
+        match &mut self.says {
+            Says::Own(network) => {
+                self.card.scaler.apply(row, &mut self.row);
+                let logits = network.logits(&self.row);
+                let of = |at: usize| calibrated(logits[at], self.card.calibration[at]);
+                Ok([of(0), of(1)])
+            }
+            Says::Foreign(foreign) => foreign.probabilities(row),
+        }
     }
 }
 

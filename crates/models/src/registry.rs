@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::card::{Card, ModelError, sha256};
+use crate::card::{Beside, Card, Files, ModelError, sha256};
 
 /// The folder of all models.
 pub const FOLDER: &str = "models";
@@ -198,20 +198,21 @@ impl<S: Store> Registry<'_, S> {
         }
     }
 
-    /// A file beside the card.
+    /// The files beside the card that make it a model.
     ///
     /// # Errors
-    /// It is not there, or not the one the card was written for.
-    pub fn weights(&self, entry: &Entry) -> Answer<Vec<u8>, S> {
-        let file = &entry.card.weights.file;
-        let bytes = self.0.read(&format!("{FOLDER}/{}/{}/{file}", entry.name, entry.version))?;
-        match bytes {
-            Some(bytes) if sha256(&bytes) == entry.card.weights.sha256 => Ok(bytes),
-            _ => Err(RegistryError::Model {
-                reference: format!("{}@{}", entry.name, entry.version),
-                source: ModelError::Changed { file: file.clone() },
-            }),
+    /// One is not there, or not the one the card was written for.
+    pub fn files(&self, entry: &Entry) -> Answer<Files, S> {
+        let mut files = Files::new();
+        for Beside { file, sha256: wanted } in entry.card.files() {
+            let bytes = self.0.read(&format!("{FOLDER}/{}/{}/{file}", entry.name, entry.version))?;
+            let Some(bytes) = bytes.filter(|bytes| sha256(bytes) == *wanted) else {
+                let reference = format!("{}@{}", entry.name, entry.version);
+                return Err(RegistryError::Model { reference, source: ModelError::Changed { file: file.clone() } });
+            };
+            files.insert(file.clone(), bytes);
         }
+        Ok(files)
     }
 
     /// Makes a version the one that strategies load.
@@ -220,7 +221,7 @@ impl<S: Store> Registry<'_, S> {
     /// There is none, it is damaged, or the place cannot be written.
     pub fn promote(&self, reference: &str) -> Answer<Entry, S> {
         let entry = self.find(reference)?;
-        self.weights(&entry)?;
+        self.files(&entry)?;
         let text = format!("{{\"version\":\"{}\"}}\n", entry.version);
         self.0.write(&[(format!("{FOLDER}/{}/{PROMOTED}", entry.name), text.into_bytes())])?;
         Ok(Entry { promoted: true, ..entry })

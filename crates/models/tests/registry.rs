@@ -51,13 +51,13 @@ fn model(bias: f32) -> (Card, Vec<u8>) {
         calibration: vec![Calibration::default(); 2],
         labels: Some(LabelRule::default()),
         seed: 1,
-        trained_on: TrainedOn {
+        trained_on: Some(TrainedOn {
             symbols: vec![Symbol::new("IBM").unwrap()],
             from: SessionDate::from_ymd(2000, 3, 1).unwrap(),
             to: SessionDate::from_ymd(2010, 3, 1).unwrap(),
             revisions: vec![],
             sha256: String::new(),
-        },
+        }),
         config: String::new(),
         metrics: BTreeMap::new(),
         code_version: "0".to_owned(),
@@ -108,10 +108,10 @@ fn a_changed_model_is_refused() {
     Registry(&place).promote(&format!("tiny@{version}")).unwrap();
     let weights = format!("models/tiny/{version}/weights.safetensors");
     let entry = Registry(&place).find("tiny").unwrap();
-    let bytes = Registry(&place).weights(&entry).unwrap();
+    let bytes = Registry(&place).files(&entry).unwrap().remove("weights.safetensors").unwrap();
     assert!(Forecast::new(entry.card.clone(), &bytes).is_ok());
     place.0.borrow_mut().get_mut(&weights).unwrap()[100] ^= 1;
-    assert!(Registry(&place).weights(&entry).is_err() && Registry(&place).promote("tiny").is_err());
+    assert!(Registry(&place).files(&entry).is_err() && Registry(&place).promote("tiny").is_err());
     let card = format!("models/tiny/{version}/model.json");
     let text = String::from_utf8(place.read(&card).unwrap().unwrap()).unwrap();
     place.0.borrow_mut().insert(card, text.replace("\"seed\": 1", "\"seed\": 2").into_bytes());
@@ -154,7 +154,7 @@ fn a_probability_is_the_calibrated_logistic_of_the_network() {
     card.calibration[1] = Calibration { slope: 2.0, offset: 0.5 };
     let mut forecast = Forecast::new(card, &bytes).unwrap();
     // Each scaled input is 1: 31 halves less 15.
-    let [long, short] = forecast.probabilities(&[0.0; WIDTH]);
+    let [long, short] = forecast.probabilities(&[0.0; WIDTH]).unwrap();
     let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
     assert!((f64::from(long) - logistic(0.5)).abs() < 1e-6 && (f64::from(short) - logistic(1.5)).abs() < 1e-6);
 }

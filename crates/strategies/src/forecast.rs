@@ -92,7 +92,8 @@ impl Strategy for ForecastRule {
             }
         }
         let Some(row) = one.window.row() else { return };
-        let [long, short] = self.model.probabilities(&row).map(f64::from);
+        // A model that gives no probabilities wants no entry.
+        let [long, short] = self.model.probabilities(&row).unwrap_or_default().map(f64::from);
         decisions.signals.push(Signal { instrument: bar.instrument, value: long - short });
         let on_its_way = view.working.get(bar.instrument.index()).copied().unwrap_or_default();
         if !position.is_zero() || !on_its_way.is_zero() {

@@ -5,7 +5,7 @@ use domain::{
     Bar, Decisions, Fill, InstrumentId, Money, Notional, OrderId, OrderKind, Price, Quantity, Ratio, SessionDate,
     StopLoss, Strategy, Timestamp, View,
 };
-use models::card::{Architecture, Beside, Calibration, Card, Scaler, TrainedOn, VERSION};
+use models::card::{Architecture, Beside, Calibration, Card, Scaler, VERSION};
 use models::features::WIDTH;
 use models::weights::{self, Tensor, Tensors};
 use models::{FeatureSet, Forecast, LabelRule, Side};
@@ -25,7 +25,6 @@ fn model(long: f64, short: f64) -> Forecast {
     tensors.insert("fc1.bias".to_owned(), Tensor { shape: vec![2], values: vec![logit(long), logit(short)] });
     let bytes = weights::write(&tensors).unwrap();
     let features = FeatureSet::default();
-    let day = SessionDate::from_days(0);
     let card = Card {
         layout: VERSION,
         name: "same".to_owned(),
@@ -36,7 +35,7 @@ fn model(long: f64, short: f64) -> Forecast {
         calibration: vec![Calibration::default(); 2],
         labels: Some(LabelRule::default()),
         seed: 0,
-        trained_on: TrainedOn { symbols: vec![], from: day, to: day, revisions: vec![], sha256: String::new() },
+        trained_on: None,
         config: String::new(),
         metrics: [].into(),
         code_version: String::new(),

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use algotrading::serving::{self, Limits};
+use algotrading::shelf::opener;
 use anyhow::{Context, Result};
-use models::card::sha256;
+use models::card::{Files, sha256};
 use models::{Card, Model};
 
 use crate::paths::Paths;
@@ -24,8 +25,11 @@ fn load(paths: &Paths) -> Result<(Model, String)> {
     let bytes = read("model.json")?;
     let card = Card::read(&bytes)?;
     let version = format!("{}@{}", card.name, &sha256(&bytes)[..16]);
-    let weights = read(&card.weights.file)?;
-    Ok((Model::new(card, &weights)?, version))
+    let mut files = Files::new();
+    for beside in card.files() {
+        files.insert(beside.file.clone(), read(&beside.file)?);
+    }
+    Ok((Model::new(card, &files, opener())?, version))
 }
 
 /// What an operator set, under the names that SageMaker has for it.

@@ -1,4 +1,5 @@
-//! The Dockerfile is about this repository: there is no Docker where the tests run.
+//! The Dockerfile is about this repository: there is no Docker where the tests run. What the image holds is run without
+//! it in `tests/elsewhere`.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -29,8 +30,11 @@ fn the_image_is_built_of_what_is_here_and_runs_as_nobody() {
     let rust = all("FROM")[0][1].to_owned();
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")).unwrap().trim_matches('"');
-    assert_eq!(rust, format!("rust:{version}-alpine"));
+    assert_eq!(rust, format!("rust:{version}-trixie"));
     assert_eq!(all("FROM")[1][1], "scratch");
+    let tested = std::fs::read_to_string(root.join("tests/elsewhere/requirements.txt")).unwrap();
+    let runtime = tested.lines().find(|line| line.starts_with("onnxruntime==")).unwrap();
+    assert!(text.contains(runtime), "the Dockerfile installs another ONNX Runtime than {runtime}");
     let user = all("USER")[0][1];
     assert!(user != "root" && !user.starts_with("0"), "{user}");
     let program = Path::new(env!("CARGO_BIN_EXE_algotrading-container")).file_name().unwrap().to_str().unwrap();

@@ -37,7 +37,7 @@ fn rows_are_predicted_in_every_form() {
     let (_root, server) = served();
     let mut model = forecast();
     let rows = [row(1), row(2)];
-    let wanted = rows.map(|row| model.probabilities(&row));
+    let wanted = rows.map(|row| model.probabilities(&row).unwrap());
     assert_eq!(server.get("/ping").status, 200);
     assert_eq!(server.get("/execution-parameters").json()["MaxPayloadInMB"], 6);
 
@@ -132,7 +132,7 @@ fn two_hundred_at_once_each_get_their_own_answer() {
     let mut model = forecast();
     let wanted: Vec<String> = (0..200)
         .map(|seed| {
-            let [long, short] = model.probabilities(&row(seed));
+            let [long, short] = model.probabilities(&row(seed)).unwrap();
             format!("{long},{short}\n").repeat(50)
         })
         .collect();

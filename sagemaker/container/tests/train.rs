@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use common::{Root, Server, data, signal};
+use models::foreign::Nobody;
 use models::{Card, Model};
 
 const SHORT: [(&str, &str); 4] =
@@ -32,7 +33,7 @@ fn a_forecast_is_trained_and_served() {
     let names: Vec<String> = root.model().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["model.json", "report.html", "weights.safetensors"]);
     let card = Card::read(&fs::read(root.path("model/model.json")).unwrap()).unwrap();
-    assert_eq!(card.trained_on.symbols.iter().map(|one| one.as_str()).collect::<Vec<_>>(), ["IBM", "MSFT"]);
+    assert_eq!(card.trained_on.unwrap().symbols.iter().map(|one| one.as_str()).collect::<Vec<_>>(), ["IBM", "MSFT"]);
     let server = Server::start(&mut root.command("serve"));
     assert_eq!(server.csv(&vec!["0.1"; 31].join(",")).status, 200);
 }
@@ -225,7 +226,8 @@ fn a_model_that_was_left_is_one() {
     root.asks(&SHORT).trained();
     let card = Card::read(&fs::read(root.path("model/model.json")).unwrap()).unwrap();
     let weights = fs::read(root.path("model").join(&card.weights.file)).unwrap();
-    assert!(matches!(Model::new(card, &weights).unwrap(), Model::Forecast(_)));
+    let files = [(card.weights.file.clone(), weights)].into();
+    assert!(matches!(Model::new(card, &files, &Nobody).unwrap(), Model::Forecast(_)));
     let done = root.command("dance").output().unwrap();
     assert_eq!(done.status.code(), Some(2));
     assert!(String::from_utf8(done.stderr).unwrap().starts_with("usage: algotrading-container train | serve"));

@@ -3,6 +3,7 @@
 pub mod backtest;
 pub mod data;
 pub mod demo;
+pub mod import_model;
 pub mod lookahead;
 pub mod model;
 pub mod predict;

@@ -28,6 +28,7 @@ pub(super) fn run(args: &Model) -> Result<Reply> {
             Ok(Reply::ok(format!("strategies with model = \"{}\" now load {}\n", entry.name, reference(&entry))))
         }
         Model::Compare(args) => compare(args),
+        Model::Import(args) => super::import_model::run(args),
     }
 }
 
@@ -50,7 +51,7 @@ fn list(entries: &[Entry]) -> String {
                 reference(entry),
                 if entry.promoted { "promoted" } else { "" }.to_owned(),
                 entry.card.architecture.name().to_owned(),
-                format!("{} to {}", entry.card.trained_on.from, entry.card.trained_on.to),
+                entry.card.span(),
                 judged(entry),
             ]
         })
@@ -76,17 +77,17 @@ fn judged(entry: &Entry) -> String {
 
 fn show(entry: &Entry) -> String {
     let card = &entry.card;
-    let symbols: Vec<&str> = card.trained_on.symbols.iter().map(domain::Symbol::as_str).collect();
+    let symbols = card.trained_on.iter().flat_map(|seen| &seen.symbols).map(domain::Symbol::as_str);
+    let symbols: Vec<&str> = symbols.collect();
     let mut text = format!(
-        "{}{}\n{}; features {}; seed {}\ntrained on {} from {} to {}\nweights {} ({})\n\n",
+        "{}{}\n{}; features {}; seed {}\ntrained on {}: {}\nweights {} ({})\n\n",
         reference(entry),
         if entry.promoted { ", promoted" } else { "" },
         card.architecture.name(),
         &card.features_fingerprint[..16],
         card.seed,
-        symbols.join(", "),
-        card.trained_on.from,
-        card.trained_on.to,
+        if symbols.is_empty() { "data of somebody else".to_owned() } else { symbols.join(", ") },
+        card.span(),
         card.weights.file,
         &card.weights.sha256[..16],
     );
@@ -116,9 +117,8 @@ fn compare(args: &ModelCompare) -> Result<Reply> {
         })
         .collect();
     let mut text = table(&["figure", &reference(&one), &reference(&other), "difference"], &rows, 1);
-    if one.card.trained_on.sha256 != other.card.trained_on.sha256
-        || one.card.metrics.get("test.rows") != other.card.metrics.get("test.rows")
-    {
+    let data = |entry: &Entry| entry.card.trained_on.as_ref().map(|seen| seen.sha256.clone());
+    if data(&one) != data(&other) || one.card.metrics.get("test.rows") != other.card.metrics.get("test.rows") {
         text.push_str("they were trained or judged on other rows: their figures cannot be held against each other\n");
     }
     Ok(Reply::ok(text))

@@ -46,12 +46,18 @@ fn forecast(args: &Predict, mut model: Forecast, data: &MarketData) -> Result<Re
     let features = model.card().features;
     let mut found = Vec::new();
     for (at, sym) in args.symbols.iter().enumerate() {
+        let mut failed = None;
         rows(data, at, features, |dt, row| {
             if args.from.is_none_or(|from| dt >= from) {
-                let [long, short] = model.probabilities(row);
-                found.push(Chances { dt, sym, long, short });
+                match model.probabilities(row) {
+                    Ok([long, short]) => found.push(Chances { dt, sym, long, short }),
+                    Err(error) => failed = failed.take().or(Some(error)),
+                }
             }
         });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
     }
     print(args, features, &found, &["dt", "sym", "long", "short"], |one| {
         vec![one.dt.to_string(), one.sym.to_string(), format!("{:.4}", one.long), format!("{:.4}", one.short)]

@@ -169,7 +169,7 @@ pub fn answer(model: &mut Model, form: Form, body: &[u8]) -> Result<String, Unfi
             if rows.is_empty() {
                 return Err(Unfit::Empty);
             }
-            let said = rows.iter().map(|row| model.probabilities(row));
+            let said = rows.iter().map(|row| model.probabilities(row)).collect::<Result<Vec<_>, _>>()?.into_iter();
             Ok(match form.write {
                 Kind::Csv => said.map(|[long, short]| format!("{long},{short}\n")).collect(),
                 Kind::JsonLines => said.map(|said| format!("{}\n", chances(said))).collect(),

@@ -74,12 +74,7 @@ pub fn forecast(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<Strin
     let symbols: Vec<&str> = prepared.symbols().iter().map(Symbol::as_str).collect();
     let page = ModelPage {
         title: format!("Model {}", card.name),
-        subtitle: format!(
-            "{} · trained on {} to {} · judged from {boundary} on",
-            symbols.join(", "),
-            card.trained_on.from,
-            card.trained_on.to
-        ),
+        subtitle: format!("{} · trained on {} · judged from {boundary} on", symbols.join(", "), card.span()),
         verdict: verdict(trained).lines().map(str::to_owned).collect(),
         curve: trained.history.iter().map(|epoch| [epoch.train, epoch.validation]).collect(),
         best: trained.best_epoch,
@@ -122,7 +117,10 @@ pub(crate) fn facts(card: &Card) -> Vec<(String, String)> {
         ("Seed".to_owned(), card.seed.to_string()),
         ("Weights (SHA-256)".to_owned(), card.weights.sha256.clone()),
         ("Features (fingerprint)".to_owned(), card.features_fingerprint.clone()),
-        ("Digest of the data (SHA-256)".to_owned(), card.trained_on.sha256.clone()),
+        (
+            "Digest of the data (SHA-256)".to_owned(),
+            card.trained_on.as_ref().map_or_else(String::new, |seen| seen.sha256.clone()),
+        ),
         ("Version of the program".to_owned(), card.code_version.clone()),
     ]
 }

@@ -84,12 +84,7 @@ pub fn page(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<String> {
     };
     let page = PolicyPage {
         title: format!("Model {}", card.name),
-        subtitle: format!(
-            "{} · learnt from {} to {} · judged from {boundary} on",
-            symbols.join(", "),
-            card.trained_on.from,
-            card.trained_on.to
-        ),
+        subtitle: format!("{} · learnt from {} · judged from {boundary} on", symbols.join(", "), card.span()),
         verdict: verdict(&model.judgements).lines().map(str::to_owned).collect(),
         contenders: model.judgements.iter().flat_map(contenders).collect(),
         habits: model

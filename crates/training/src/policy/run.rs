@@ -157,13 +157,13 @@ impl Prepared {
             calibration: Vec::new(),
             labels: None,
             seed: self.config.training.seed,
-            trained_on: TrainedOn {
+            trained_on: Some(TrainedOn {
                 symbols: self.config.data.symbols.clone(),
                 from,
                 to,
                 revisions: self.revisions.clone(),
                 sha256: self.sha256.clone(),
-            },
+            }),
             config: self.config.canonical()?,
             metrics: BTreeMap::new(),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
