@@ -223,6 +223,30 @@ def test_what_the_image_holds_serves_an_onnx_model_as_nobody(place):
     assert server.wait(30) == 0 and np.abs(found - wanted).max() < SAME
 
 
+def test_trained_on_our_rows_it_predicts_them(place):
+    place.run("data", "import", *[ROOT / "data" / "sample" / f"daily_adjusted_{symbol}.csv" for symbol in ("IBM", "AAPL")])
+    names = [one["name"] for one in json.loads(place.run("features", "--json"))["features"]]
+    lines = place.run("features", "IBM", "AAPL", "--to", "2009-12-31").splitlines()
+    assert lines[0].split(",") == ["dt", "sym", *names, "long", "short"]
+    found = [line.split(",") for line in lines[1:]]
+    features = np.array([row[2:-2] for row in found], dtype=np.float32)
+    outcomes = np.array([row[-2:] for row in found], dtype=int)
+    assert {row[1] for row in found} == {"IBM", "AAPL"} and 0.2 < outcomes.mean() < 0.6
+    files = []
+    models = [lightgbm.LGBMClassifier(n_estimators=20, verbose=-1).fit(features, outcomes[:, at]) for at in (0, 1)]
+    for name, model in zip(("long", "short"), models):
+        files.append(place.folder / f"{name}.txt")
+        model.booster_.save_model(files[-1])
+    place.run("model", "import", *files, "--name", "elsewhere", "--promote")
+    said = json.loads(place.run("predict", "elsewhere", "IBM", "AAPL", "--to", "2009-12-31", "--json"))
+    wanted = np.stack([model.predict_proba(features)[:, 1] for model in models], axis=1)
+    assert [(one["sym"], one["dt"]) for one in said] == [(row[1], row[0]) for row in found]
+    assert np.abs(np.array([[one["long"], one["short"]] for one in said]) - wanted).max() < SAME
+    # The last sessions have no outcome yet.
+    last = [line.split(",")[-2:] for line in place.run("features", "IBM", "--from", "2013-02-20").splitlines()[1:]]
+    assert last[-1] == ["", ""] and last[0] != ["", ""]
+
+
 def test_what_cannot_be_used_is_told_in_a_sentence(place):
     def refused(*arguments, words: str, **options) -> None:
         said = place.run("model", "import", *arguments, "--name", "elsewhere", ok=False, **options)

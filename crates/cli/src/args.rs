@@ -95,6 +95,16 @@ Examples:
   algotrading predict forecast IBM MSFT --lake lake --from 2012-12-03
   algotrading predict forecast@0123456789abcdef IBM --csv > forecast.csv")]
     Predict(Predict),
+    /// The features that models read: what they are, or their rows, to train a model elsewhere.
+    ///
+    /// Without a symbol their names and definitions. With symbols a row for each session, as CSV, and whether a long and
+    /// a short entry at its close succeeded: 2 % gained before 1.5 % lost within five sessions; empty where that is not
+    /// known yet.
+    #[command(after_help = "\
+Examples:
+  algotrading features
+  algotrading features IBM MSFT --lake lake --to 2009-12-31 > rows.csv")]
+    Features(Features),
     /// Serve a model over HTTP, as a SageMaker endpoint does.
     #[command(after_help = "\
 GET /ping, POST /invocations (text/csv, application/json, application/jsonlines), and for clients of the SageMaker
@@ -456,6 +466,26 @@ pub struct Predict {
     /// Print CSV.
     #[arg(long)]
     pub csv: bool,
+}
+
+/// `algotrading features`
+#[derive(Debug, Args)]
+pub struct Features {
+    /// Symbols.
+    #[arg(value_name = "SYM", value_parser = symbol)]
+    pub symbols: Vec<Symbol>,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// First date of the rows; the features still see what was before.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Option<SessionDate>,
+    /// Last date; the outcomes still see what comes after.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Option<SessionDate>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `algotrading report`

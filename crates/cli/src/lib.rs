@@ -6,7 +6,7 @@
 //! ([`folder`]).
 //!
 //! In reading order: [`args`] (the command line), [`layers`], [`config`], [`backtest`], [`collect`], [`folder`], [`lookahead`], [`cut`],
-//! [`targets`] (a table as a strategy), [`shelf`] (models), [`serving`] (a model behind HTTP), [`sibling`] (programs beside this one), [`print`], [`command`].
+//! [`targets`] (a table as a strategy), [`shelf`] (models), [`rows`] (their features), [`serving`] (a model behind HTTP), [`sibling`] (programs beside this one), [`print`], [`command`].
 //!
 //! Invariant: standard output carries the answer and nothing else; a failure is one sentence on standard error.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -22,6 +22,7 @@ mod keys;
 pub mod layers;
 pub mod lookahead;
 pub mod print;
+pub mod rows;
 pub mod serving;
 pub mod shelf;
 pub mod sibling;

@@ -3,6 +3,7 @@
 pub mod backtest;
 pub mod data;
 pub mod demo;
+pub mod features;
 pub mod import_model;
 pub mod lookahead;
 pub mod model;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
         }
         Verb::Model(args) => model::run(&args),
         Verb::Predict(args) => predict::run(&args),
+        Verb::Features(args) => features::run(&args),
         Verb::ServeModel(args) => serve::run(&args),
         Verb::Report(args) => report::run(&args),
     }

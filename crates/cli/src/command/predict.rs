@@ -1,16 +1,15 @@
 //! `algotrading predict`
 
 use anyhow::{Result, bail};
-use domain::{ActionKind, SessionDate, Symbol};
+use domain::{SessionDate, Symbol};
 use lake::{Lake, MarketData};
-use models::features::WIDTH;
 use models::policy::{SIDES, likeliest};
-use models::{FeatureSet, Forecast, Model, Policy, Window};
+use models::{FeatureSet, Forecast, Model, Policy};
 use serde::Serialize;
 
 use crate::args::Predict;
 use crate::print::{Reply, table};
-use crate::shelf;
+use crate::{rows, shelf};
 
 /// What a forecast says at the close of a session.
 #[derive(Debug, Serialize)]
@@ -46,17 +45,11 @@ fn forecast(args: &Predict, mut model: Forecast, data: &MarketData) -> Result<Re
     let features = model.card().features;
     let mut found = Vec::new();
     for (at, sym) in args.symbols.iter().enumerate() {
-        let mut failed = None;
-        rows(data, at, features, |dt, row| {
+        for (dt, row) in rows::features(&rows::printed(data, at), features) {
             if args.from.is_none_or(|from| dt >= from) {
-                match model.probabilities(row) {
-                    Ok([long, short]) => found.push(Chances { dt, sym, long, short }),
-                    Err(error) => failed = failed.take().or(Some(error)),
-                }
+                let [long, short] = model.probabilities(&row)?;
+                found.push(Chances { dt, sym, long, short });
             }
-        });
-        if let Some(error) = failed {
-            return Err(error.into());
         }
     }
     print(args, features, &found, &["dt", "sym", "long", "short"], |one| {
@@ -69,14 +62,14 @@ fn policy(args: &Predict, mut model: Policy, data: &MarketData) -> Result<Reply>
     let mut found = Vec::new();
     for (at, sym) in args.symbols.iter().enumerate() {
         let (mut memory, mut held) = (model.memory(), SIDES[1]);
-        rows(data, at, features, |dt, row| {
-            let probabilities = model.probabilities(row, held, &mut memory);
+        for (dt, row) in rows::features(&rows::printed(data, at), features) {
+            let probabilities = model.probabilities(&row, held, &mut memory);
             held = likeliest(probabilities);
             if args.from.is_none_or(|from| dt >= from) {
                 let [short, flat, long] = probabilities;
                 found.push(Wish { dt, sym, short, flat, long, side: held.sign() });
             }
-        });
+        }
     }
     print(args, features, &found, &["dt", "sym", "short", "flat", "long", "side"], |one| {
         let probabilities = [one.short, one.flat, one.long].map(|probability| format!("{probability:.4}"));
@@ -85,23 +78,6 @@ fn policy(args: &Predict, mut model: Policy, data: &MarketData) -> Result<Reply>
         cells.push(one.side.to_string());
         cells
     })
-}
-
-/// The rows of features of one symbol, session by session.
-fn rows(data: &MarketData, symbol: usize, features: FeatureSet, mut take: impl FnMut(SessionDate, &[f32; WIDTH])) {
-    let mut window = Window::new(features);
-    let mut actions = data.actions.iter().filter(|one| one.instrument.index() == symbol).peekable();
-    for bar in data.bars.iter().filter(|bar| bar.instrument.index() == symbol) {
-        while let Some(action) = actions.next_if(|action| action.ex_date <= bar.session) {
-            if let ActionKind::Split { ratio } = action.kind {
-                window.split(ratio);
-            }
-        }
-        window.push(bar.close.to_f64());
-        if let Some(row) = window.row() {
-            take(bar.session, &row);
-        }
-    }
 }
 
 fn print<T: Serialize>(

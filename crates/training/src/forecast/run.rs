@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use algotrading::rows;
 use algotrading::shelf::Shelf;
 use anyhow::{Result, bail};
-use domain::{ActionKind, SessionDate, Symbol};
-use lake::{Lake, MarketData};
+use domain::{SessionDate, Symbol};
+use lake::Lake;
 use models::card::{Architecture, Beside, TrainedOn, VERSION};
-use models::labels::Range;
 use models::registry::Registry;
-use models::samples::{Printed, Sample, samples};
+use models::samples::{Sample, samples};
 use models::split::{Span, Split, in_time};
 use models::{Card, Forecast};
 
@@ -59,7 +59,7 @@ pub fn prepare(config: ForecastConfig, lake: &Lake) -> Result<Prepared> {
         data.bars.iter().map(|bar| bar.session).collect::<BTreeSet<_>>().into_iter().collect();
     let mut all: Vec<Sample> = Vec::new();
     for (at, symbol) in symbols.iter().enumerate() {
-        let bars = printed(&data, at);
+        let bars = rows::printed(&data, at);
         let found = samples(at, &bars, config.features, &config.labels);
         if found.is_empty() {
             bail!(
@@ -95,30 +95,6 @@ pub fn prepare(config: ForecastConfig, lake: &Lake) -> Result<Prepared> {
         sha256: data.sha256,
         config,
     })
-}
-
-/// The bars of one symbol with the splits before them.
-fn printed(data: &MarketData, symbol: usize) -> Vec<Printed> {
-    let mut splits = data.actions.iter().filter(|one| one.instrument.index() == symbol).peekable();
-    let bars = data.bars.iter().filter(|bar| bar.instrument.index() == symbol);
-    bars.map(|bar| {
-        let mut split: Option<domain::Ratio> = None;
-        while let Some(action) = splits.next_if(|action| action.ex_date <= bar.session) {
-            if let ActionKind::Split { ratio } = action.kind {
-                // Two splits between two bars are one.
-                let product = |one: domain::Ratio| {
-                    domain::Ratio::new(
-                        one.numerator().checked_mul(ratio.numerator())?,
-                        one.denominator().checked_mul(ratio.denominator())?,
-                    )
-                };
-                split = split.map_or(Some(ratio), product);
-            }
-        }
-        let range = Range { high: bar.high.to_f64(), low: bar.low.to_f64(), close: bar.close.to_f64() };
-        Printed { session: bar.session, range, split }
-    })
-    .collect()
 }
 
 impl Prepared {
