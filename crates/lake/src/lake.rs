@@ -216,7 +216,7 @@ impl Lake {
     /// Puts files in place: all or none in a folder, in the given order in an object store.
     ///
     /// # Errors
-    /// The lake cannot be written, or an import is running.
+    /// The lake cannot be written, or an import does not end within five minutes.
     pub fn write(&self, files: &[(String, Vec<u8>)]) -> Result<(), LakeError> {
         stage::write(&self.files, files)
     }

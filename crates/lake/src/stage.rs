@@ -83,6 +83,19 @@ pub(crate) fn lock(files: &Files) -> Result<Lock, LakeError> {
     }
 }
 
+/// As [`lock`], but waits its turn: what is to be kept may have taken hours to make.
+fn wait_for_lock(files: &Files) -> Result<Lock, LakeError> {
+    let patience = Instant::now() + Duration::from_secs(300);
+    loop {
+        match lock(files) {
+            Err(LakeError::Locked { .. }) if Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            answer => return answer,
+        }
+    }
+}
+
 fn lock_folder(root: &Path) -> Result<Lock, LakeError> {
     let made = make_folders(root)?;
     let path = root.join(LOCK);
@@ -237,7 +250,7 @@ impl Drop for Staging {
 
 /// Puts files in place that come from elsewhere than an import.
 pub(crate) fn write(files: &Files, all: &[(String, Vec<u8>)]) -> Result<(), LakeError> {
-    let _lock = lock(files)?;
+    let _lock = wait_for_lock(files)?;
     match files {
         Files::Folder(root) => {
             recover_locked(root)?;

@@ -285,3 +285,19 @@ fn a_full_disk_says_so_and_leaves_the_old_lake() {
     // There is room again for something small.
     assert_eq!(import(&location, &request([workshop(folder.path(), "b.csv", DAY)])).unwrap().stored, 1);
 }
+
+#[test]
+fn files_that_are_to_be_kept_wait_for_an_import_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::create(folder.path().to_str().unwrap()).unwrap();
+    let import = fs::File::create(folder.path().join(".lock")).unwrap();
+    import.lock().unwrap();
+    std::thread::scope(|scope| {
+        let kept = scope.spawn(|| lake.write(&[("models/m/1/model.json".to_owned(), b"{}".to_vec())]));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(!kept.is_finished());
+        drop(import);
+        kept.join().unwrap().unwrap();
+    });
+    assert_eq!(lake.read("models/m/1/model.json").unwrap().unwrap(), b"{}".as_slice());
+}

@@ -6,8 +6,9 @@ use anyhow::Result;
 use domain::{SessionDate, Symbol};
 use lake::Lake;
 use models::Card;
-use report::Rates;
 use report::model::{Answer, ModelPage, Scores};
+use report::run::Run;
+use report::{Metrics, Rates};
 use strategies::{Inputs, StrategyConfig};
 
 use crate::forecast::run::{Model, Prepared};
@@ -63,13 +64,6 @@ pub fn forecast(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<Strin
     let inputs = Inputs { model: Some(models::Model::Forecast(model.forecast()?)), ..Inputs::default() };
     let ready = backtest::prepare(run, lake, inputs)?;
     let (run, _) = ready.collected(ready.strategy()?)?;
-    let part = |inside: &dyn Fn(SessionDate) -> bool| {
-        let mut part = run.clone();
-        part.equity.retain(|point| inside(point.date));
-        part.fills.retain(|fill| inside(fill.date));
-        part.trades.retain(|trade| inside(trade.opened));
-        report::metrics(&part, None, Rates { risk_free_per_period: 0.0, periods_per_year: 252.0 })
-    };
     let boundary = prepared.test_from;
     let symbols: Vec<&str> = prepared.symbols().iter().map(Symbol::as_str).collect();
     let page = ModelPage {
@@ -96,8 +90,8 @@ pub fn forecast(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<Strin
             })
             .collect(),
         features: config.features.features().into_iter().map(|feature| feature.name).collect(),
-        in_sample: part(&|date| date < boundary),
-        out_of_sample: part(&|date| date >= boundary),
+        in_sample: part(&run, |date| date < boundary),
+        out_of_sample: part(&run, |date| date >= boundary),
         equity: run.equity,
         boundary,
         trading: format!(
@@ -109,6 +103,15 @@ pub fn forecast(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<Strin
         config: card.config.clone(),
     };
     Ok(report::model_page(&page))
+}
+
+/// Figures of the sessions of a run that lie inside.
+pub(crate) fn part(run: &Run, inside: impl Fn(SessionDate) -> bool) -> Metrics {
+    let mut part = run.clone();
+    part.equity.retain(|point| inside(point.date));
+    part.fills.retain(|fill| inside(fill.date));
+    part.trades.retain(|trade| inside(trade.opened));
+    report::metrics(&part, None, Rates { risk_free_per_period: 0.0, periods_per_year: 252.0 })
 }
 
 /// What identifies a model, with names for a page.

@@ -101,7 +101,7 @@ pub struct Training {
     pub entropy_weight: f64,
     /// Longest gradient; a longer one is scaled down.
     pub gradient_max: f64,
-    /// Taken off the reward for each percent by which the drawdown grows: more avoids risk.
+    /// Taken off the reward for each percent by which an episode's deepest drawdown deepens: more avoids risk.
     pub drawdown_penalty: f64,
     /// Of everything random: the same seed and data give the same policy.
     pub seed: u64,
@@ -115,7 +115,7 @@ impl Default for Training {
             steps: 64,
             passes: 4,
             batch: 8,
-            learning_rate: 3e-3,
+            learning_rate: 1e-3,
             discount: 0.9,
             lambda: 0.95,
             clip: 0.2,

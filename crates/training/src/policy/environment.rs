@@ -33,7 +33,7 @@ pub struct Rules {
     pub size: Quantity,
     /// Decisions of an episode.
     pub steps: usize,
-    /// Taken off the reward for each percent by which the drawdown grows.
+    /// Taken off the reward for each percent by which the episode's deepest drawdown deepens.
     pub drawdown_penalty: f64,
 }
 
@@ -247,7 +247,7 @@ pub struct Recorder<'a, A> {
     /// Equity at the last decision and the value of a full position then.
     before: Option<(f64, f64)>,
     peak: f64,
-    drawdown: f64,
+    deepest: f64,
     /// What was written down.
     pub episode: Episode,
 }
@@ -257,8 +257,8 @@ impl<'a, A: Act> Recorder<'a, A> {
     #[must_use]
     pub fn new(environment: &'a Environment, actor: A) -> Self {
         let observation = [0.0; OBSERVATION];
-        let (peak, drawdown) = (f64::NEG_INFINITY, 0.0);
-        Self { environment, actor, observation, before: None, peak, drawdown, episode: Episode::default() }
+        let (peak, deepest) = (f64::NEG_INFINITY, 0.0);
+        Self { environment, actor, observation, before: None, peak, deepest, episode: Episode::default() }
     }
 }
 
@@ -270,10 +270,10 @@ impl<A: Act> Chooser for Recorder<'_, A> {
         self.peak = self.peak.max(equity);
         let drawdown = self.peak - equity;
         if let Some((before, full)) = self.before {
-            let penalty = rules.drawdown_penalty * (drawdown - self.drawdown).max(0.0);
+            let penalty = rules.drawdown_penalty * (drawdown - self.deepest).max(0.0);
             self.episode.rewards.push((100.0 * (equity - before - penalty) / full) as f32);
         }
-        self.drawdown = drawdown;
+        self.deepest = self.deepest.max(drawdown);
         self.before = Some((equity, rules.size.to_f64() * moment.bar.close.to_f64()));
         self.environment.scaler.observe(moment.row, moment.held, &mut self.observation);
         let (action, log_probability, value) = self.actor.act(&self.observation);

@@ -2,12 +2,12 @@
 
 use algotrading::backtest;
 use anyhow::Result;
-use domain::{SessionDate, Symbol};
+use domain::Symbol;
 use lake::Lake;
-use report::Rates;
 use report::policy::{Contender, PolicyPage};
 use strategies::Inputs;
 
+use crate::forecast::report::{facts, part};
 use crate::policy::judge::{Judgement, RANDOM, Standing};
 use crate::policy::run::{Model, Prepared};
 
@@ -59,13 +59,6 @@ pub fn page(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<String> {
     let inputs = Inputs { model: Some(models::Model::Policy(model.policy()?)), ..Inputs::default() };
     let ready = backtest::prepare(run, lake, inputs)?;
     let (run, _) = ready.collected(ready.strategy()?)?;
-    let part = |inside: &dyn Fn(SessionDate) -> bool| {
-        let mut part = run.clone();
-        part.equity.retain(|point| inside(point.date));
-        part.fills.retain(|fill| inside(fill.date));
-        part.trades.retain(|trade| inside(trade.opened));
-        report::metrics(&part, None, Rates { risk_free_per_period: 0.0, periods_per_year: 252.0 })
-    };
     let boundary = prepared.test_from;
     let symbols: Vec<&str> = config.data.symbols.iter().map(Symbol::as_str).collect();
     let contenders = |judgement: &Judgement| -> Vec<Contender> {
@@ -95,15 +88,15 @@ pub fn page(prepared: &Prepared, model: &Model, lake: &Lake) -> Result<String> {
         rewards: model.history.iter().map(|round| round.reward).collect(),
         entropy: model.history.iter().map(|round| round.entropy).collect(),
         turns: model.history.iter().map(|round| round.turns).collect(),
-        in_sample: part(&|date| date < boundary),
-        out_of_sample: part(&|date| date >= boundary),
+        in_sample: part(&run, |date| date < boundary),
+        out_of_sample: part(&run, |date| date >= boundary),
         equity: run.equity,
         boundary,
         trading: format!(
             "{} shares of each symbol, long or short, with the costs of the training file.",
             config.trading.size
         ),
-        facts: crate::forecast::report::facts(card),
+        facts: facts(card),
         config: card.config.clone(),
     };
     Ok(report::policy_page(&page))
