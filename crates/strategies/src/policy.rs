@@ -34,7 +34,7 @@ pub trait Chooser {
     fn choose(&mut self, moment: &Moment<'_>) -> Choice;
 }
 
-impl<C: Chooser> Chooser for &mut C {
+impl<C: Chooser + ?Sized> Chooser for &mut C {
     fn choose(&mut self, moment: &Moment<'_>) -> Choice {
         (**self).choose(moment)
     }

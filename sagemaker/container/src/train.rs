@@ -1,6 +1,6 @@
 //! `train`: a forecast, a policy, or a backtest, from what SageMaker laid out.
 //!
-//! The state of a training goes to a checkpoint about once a second and when the job is told to stop (Spot); the same
+//! The state of a training goes to a checkpoint after the first pass, then about once a second, and when the job is told to stop (Spot); the same
 //! job finds it again and ends with the same bytes as one that was never stopped. The checkpoint bears the hash of
 //! settings and data, so that jobs may share a folder.
 
@@ -146,13 +146,13 @@ fn follow<J: Resumable + Clone>(job: J, name: &str, paths: &Paths, stop: &Atomic
         },
         Err(_) => job,
     };
-    let mut saved = Instant::now();
+    let mut saved: Option<Instant> = None;
     while !job.is_over() {
         println!("{}", job.next()?);
         let told = stop.load(Ordering::Relaxed);
-        if told || saved.elapsed() >= PAUSE {
+        if told || saved.is_none_or(|at| at.elapsed() >= PAUSE) {
             paths::write(&file, &job.state()?)?;
-            saved = Instant::now();
+            saved = Some(Instant::now());
         }
         if told {
             println!("told to stop after pass {}; the checkpoint `{}` is kept", job.passes(), file.display());

@@ -68,7 +68,7 @@ pub fn judge(
     let features = policy.card().features;
     let instruments = prepared.config.data.symbols.len();
     let trade = |chooser: &mut dyn Chooser| -> Result<Standing> {
-        let (run, _) = prepared.collected(PolicyRule::new(Borrowed(chooser), features, size, instruments))?;
+        let (run, _) = prepared.collected(PolicyRule::new(chooser, features, size, instruments))?;
         let metrics = report::metrics(&run, None, Rates { risk_free_per_period: 0.0, periods_per_year: 252.0 });
         let number = |name: &str| metrics.number(name);
         Ok(Standing {
@@ -118,14 +118,6 @@ pub fn judge(
 fn turns(sides: &[Side]) -> usize {
     let before = std::iter::once(&Side::Flat).chain(sides);
     sides.iter().zip(before).filter(|(side, before)| side != before).count()
-}
-
-struct Borrowed<'a>(&'a mut dyn Chooser);
-
-impl Chooser for Borrowed<'_> {
-    fn choose(&mut self, moment: &Moment<'_>) -> Choice {
-        self.0.choose(moment)
-    }
 }
 
 struct Always(Side);
