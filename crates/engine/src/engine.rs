@@ -8,7 +8,7 @@ use domain::{
 use crate::book::{Book, Trade};
 use crate::event::{Command, Event};
 use crate::record::{LedgerEntry, LedgerKind, Record};
-use crate::risk::{self, Exposure, Limits, Role, Working};
+use crate::risk::{self, Exposure, Limits, Refusal, Role, Working};
 
 /// The engine cannot go on: the run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -237,7 +237,8 @@ impl<S: Strategy> Engine<S> {
     }
 
     /// An order that was approved on top of a position may lead too far once an exit has taken the position away: the
-    /// newest such orders are cancelled until what is left may fill.
+    /// newest such orders are cancelled until what is left may fill. One that frees margin is left: without it the
+    /// account would stand worse.
     fn cancel_what_counted_on_the_position(&mut self, fill: &Fill) -> Result<(), EngineError> {
         let counted = |open: &OpenOrder| {
             let order = &open.order;
@@ -245,16 +246,31 @@ impl<S: Strategy> Engine<S> {
                 && order.instrument == fill.instrument
                 && order.quantity.signum() == fill.quantity.signum()
         };
-        loop {
-            let exposure =
-                Exposure { book: &self.book, working: &self.working, orders_this_session: self.orders_this_session };
-            let newest =
-                (0..self.open.len()).filter(|at| counted(&self.open[*at])).max_by_key(|at| self.open[*at].order.id);
-            match newest {
-                Some(newest) if !risk::still_within(fill.instrument, &self.limits, &exposure) => self.cancel(newest)?,
-                _ => return Ok(()),
+        while let Some(breach) = self.beyond(fill.instrument, &self.working)? {
+            let mut orders: Vec<usize> = (0..self.open.len()).filter(|at| counted(&self.open[*at])).collect();
+            orders.sort_by_key(|at| std::cmp::Reverse(self.open[*at].order.id));
+            let mut found = None;
+            for at in orders {
+                let OpenOrder { order, remaining, role, .. } = self.open[at].clone();
+                let mut without = self.working.clone();
+                without[fill.instrument.index()].count(&order, role, remaining.neg())?;
+                let after = self.beyond(fill.instrument, &without)?;
+                if after.is_none_or(|after| !after.needs_as_much_margin_as(&breach)) {
+                    found = Some(at);
+                    break;
+                }
+            }
+            match found {
+                Some(at) => self.cancel(at)?,
+                None => return Ok(()),
             }
         }
+        Ok(())
+    }
+
+    fn beyond(&self, instrument: InstrumentId, working: &[Working]) -> Result<Option<Refusal>, Overflow> {
+        let exposure = Exposure { book: &self.book, working, orders_this_session: self.orders_this_session };
+        risk::beyond(instrument, &self.limits, &exposure)
     }
 
     fn on_order_ended(&mut self, id: OrderId) -> Result<(), EngineError> {

@@ -160,6 +160,18 @@ pub enum Refusal {
     OutOfRange,
 }
 
+impl Refusal {
+    /// Whether both are for want of margin, and this one wants no less.
+    pub(crate) fn needs_as_much_margin_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::NotEnoughBuyingPower { required: this, .. }, Self::NotEnoughBuyingPower { required: other, .. }) => {
+                this >= other
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What is working in one instrument, beside its position.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Working {
@@ -313,8 +325,12 @@ fn judge(order: &Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Opti
     judge_positions(order, dearest, limits, exposure)
 }
 
-/// Whether what works may still all fill, after an exit that nobody counted on took part of a position away.
-pub(crate) fn still_within(instrument: InstrumentId, limits: &Limits, exposure: &Exposure<'_>) -> bool {
+/// What stands against it that all that works fills, after an exit that nobody counted on took part of a position away.
+pub(crate) fn beyond(
+    instrument: InstrumentId,
+    limits: &Limits,
+    exposure: &Exposure<'_>,
+) -> Result<Option<Refusal>, Overflow> {
     let nothing = Order {
         id: OrderId(0),
         instrument,
@@ -326,7 +342,7 @@ pub(crate) fn still_within(instrument: InstrumentId, limits: &Limits, exposure: 
         reduce_only: false,
     };
     let price = exposure.book.mark_of(instrument).unwrap_or_default();
-    matches!(judge_positions(&nothing, price, limits, exposure), Ok(None))
+    judge_positions(&nothing, price, limits, exposure)
 }
 
 /// Judges what the positions could become with the order at a price.
