@@ -55,8 +55,8 @@ struct Server {
     /// What each prediction works with; it comes back afterwards.
     models: Mutex<Vec<Model>>,
     version: String,
-    bodies: Semaphore,
-    workers: Semaphore,
+    bodies: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
     inside: AtomicUsize,
 }
 
@@ -99,8 +99,8 @@ fn routes(model: Model, version: String, limits: Limits) -> Router {
     let server = Server {
         models: Mutex::new(vec![model; limits.concurrency_max]),
         version,
-        bodies: Semaphore::new(limits.concurrency_max * BODIES),
-        workers: Semaphore::new(limits.concurrency_max),
+        bodies: Arc::new(Semaphore::new(limits.concurrency_max * BODIES)),
+        workers: Arc::new(Semaphore::new(limits.concurrency_max)),
         inside: AtomicUsize::new(0),
         limits,
     };
@@ -157,17 +157,18 @@ async fn predicted(server: Arc<Server>, request: Request) -> Result<Response, Re
     let (head, sent) = request.into_parts();
     let form = Form::of(header_of(&head.headers, &header::CONTENT_TYPE), header_of(&head.headers, &header::ACCEPT))?;
     // Neither semaphore is ever closed.
-    let _held = server.bodies.acquire().await;
+    let held = server.bodies.clone().acquire_owned().await;
     let bytes = read(&server.limits, &head.headers, sent).await?;
-    let _worker = server.workers.acquire().await;
+    let worker = server.workers.clone().acquire_owned().await;
     let own = server.clone();
     let done = tokio::task::spawn_blocking(move || {
-        // It stays inside until it is done, even when the client goes away.
-        let _place = place;
+        // A prediction goes on when its client goes away, and until it ends all this is taken.
+        let _taken = (place, held, worker);
         let models = || own.models.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = models().pop();
+        // There are as many copies as workers, unless a prediction has panicked and taken its copy with it.
         let Some(mut model) = taken else {
-            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "every copy of the model is at work; try again"));
+            return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, "there is no copy of the model left; start again"));
         };
         let answer = body::answer(&mut model, form, &bytes);
         models().push(model);

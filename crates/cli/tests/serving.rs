@@ -72,6 +72,34 @@ fn a_full_queue_sends_away_and_a_slow_client_holds_nobody_up() {
 }
 
 #[test]
+fn a_client_that_goes_away_costs_nobody_else_an_answer() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let limits = Limits { concurrency_max: 1, ..Limits::default() };
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let (ready, address) = std::sync::mpsc::channel();
+    let server = runtime.spawn(async move {
+        let stop = async {
+            let _ = told.await;
+        };
+        let at = "127.0.0.1:0".parse().unwrap();
+        serve(model(), "m@1".to_owned(), limits, at, stop, move |address| ready.send(address).unwrap()).await
+    });
+    let address = address.recv().unwrap();
+    let row = vec!["0.5"; 31].join(",") + "\n";
+    let many = row.repeat(40_000);
+    for _ in 0..3 {
+        let gone = ask(address, many.len(), &many);
+        // Long enough for the prediction to begin, far too short for it to end.
+        std::thread::sleep(Duration::from_millis(30));
+        drop(gone);
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(status(ask(address, row.len(), &row)), "200");
+    }
+    tell.send(()).unwrap();
+    runtime.block_on(server).unwrap().unwrap();
+}
+
+#[test]
 fn a_model_of_a_lake_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
