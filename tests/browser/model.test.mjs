@@ -3,8 +3,8 @@
 //   MODEL_PAGE=/path/to/report.html POLICY_PAGE=/path/to/report.html CHROME=/usr/bin/chromium npm test
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { complaints, open as openPage, requests, traces as tracesOf } from "./page.mjs";
 
 const { MODEL_PAGE, POLICY_PAGE, CHROME } = process.env;
 assert.ok(MODEL_PAGE, "set MODEL_PAGE to the HTML file of a model's report");
@@ -12,22 +12,7 @@ assert.ok(POLICY_PAGE, "set POLICY_PAGE to the HTML file of a policy's report");
 assert.ok(CHROME, "set CHROME to a Chromium or Chrome binary");
 
 let browser, page, data;
-const requests = [], complaints = [];
-
-async function open(width, file = MODEL_PAGE, charts = 4) {
-  const address = pathToFileURL(file).href;
-  const opened = await browser.newPage({ viewport: { width, height: 900 } });
-  opened.on("request", (request) => {
-    if (request.url() !== address && !/^(data|blob):/.test(request.url())) requests.push(request.url());
-  });
-  opened.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-  });
-  opened.on("pageerror", (error) => complaints.push(String(error)));
-  await opened.goto(address);
-  await opened.waitForFunction((charts) => document.querySelectorAll(".chart .main-svg").length >= charts, charts);
-  return opened;
-}
+const open = (width, file = MODEL_PAGE, charts = 4) => openPage(browser, width, file, charts);
 
 before(async () => {
   browser = await chromium.launch({ executablePath: CHROME, args: ["--no-sandbox"] });
@@ -36,8 +21,7 @@ before(async () => {
 });
 after(() => browser?.close());
 
-const traces = (id) =>
-  page.evaluate((id) => document.getElementById(id).data.map(({ name, x, y }) => ({ name, x: [...x], y: [...y] })), id);
+const traces = (id) => tracesOf(page, id);
 
 test("learning curves, calibration and importance are drawn from the page's data", async () => {
   const [train, validation] = await traces("curve");

@@ -5,30 +5,15 @@
 // What is expected is read from the JSON the page carries, so any run's sheet may be tested.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { complaints, open as openPage, requests, traces as tracesOf } from "./page.mjs";
 
 const { TEAR_SHEET, CHROME } = process.env;
 assert.ok(TEAR_SHEET, "set TEAR_SHEET to the HTML file of a tear sheet");
 assert.ok(CHROME, "set CHROME to a Chromium or Chrome binary");
-const address = pathToFileURL(TEAR_SHEET).href;
 
 let browser, page, data;
-const requests = [], complaints = [];
-
-async function open(width) {
-  const opened = await browser.newPage({ viewport: { width, height: 900 } });
-  opened.on("request", (request) => {
-    if (request.url() !== address && !/^(data|blob):/.test(request.url())) requests.push(request.url());
-  });
-  opened.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-  });
-  opened.on("pageerror", (error) => complaints.push(String(error)));
-  await opened.goto(address);
-  await opened.waitForFunction(() => document.querySelectorAll(".chart .main-svg").length >= 3);
-  return opened;
-}
+const open = (width) => openPage(browser, width, TEAR_SHEET, 3);
 
 before(async () => {
   browser = await chromium.launch({ executablePath: CHROME, args: ["--no-sandbox"] });
@@ -37,9 +22,7 @@ before(async () => {
 });
 after(() => browser?.close());
 
-/** What plotly holds of a chart. */
-const traces = (id) =>
-  page.evaluate((id) => document.getElementById(id).data.map(({ name, x, y }) => ({ name, x: [...x], y: [...y] })), id);
+const traces = (id) => tracesOf(page, id);
 
 test("every point of the run is drawn", async () => {
   assert.ok(data.equity.date.length > 100, "the sheet under test has a run of some length");
