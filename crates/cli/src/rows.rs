@@ -1,17 +1,16 @@
-//! Rows of features from the bars of a lake, as a strategy computes them.
+//! Rows of features from bars and actions, as a strategy computes them.
 
-use domain::{ActionKind, Ratio, SessionDate};
-use lake::MarketData;
+use domain::{ActionKind, Bar, CorporateAction, Ratio, SessionDate};
 use models::features::WIDTH;
 use models::labels::Range;
 use models::samples::Printed;
 use models::{FeatureSet, Window};
 
-/// The bars of one symbol with the splits before them.
+/// The bars of one symbol with the splits before them; both in the order of time.
 #[must_use]
-pub fn printed(data: &MarketData, symbol: usize) -> Vec<Printed> {
-    let mut splits = data.actions.iter().filter(|one| one.instrument.index() == symbol).peekable();
-    let bars = data.bars.iter().filter(|bar| bar.instrument.index() == symbol);
+pub fn printed(bars: &[Bar], actions: &[CorporateAction], symbol: usize) -> Vec<Printed> {
+    let mut splits = actions.iter().filter(|one| one.instrument.index() == symbol).peekable();
+    let bars = bars.iter().filter(|bar| bar.instrument.index() == symbol);
     bars.map(|bar| {
         let mut split: Option<Ratio> = None;
         while let Some(action) = splits.next_if(|action| action.ex_date <= bar.session) {

@@ -162,9 +162,10 @@ fn follow<J: Resumable + Clone>(job: J, name: &str, paths: &Paths, stop: &Atomic
     Ok(Some(job))
 }
 
-/// Stands for settings and data.
+/// Stands for settings, data and program: another version may compute otherwise.
 fn job_name(kind: &str, config: &str, data: &str) -> String {
-    format!("{kind}-{}", &sha256(format!("{config}\n{data}").as_bytes())[..16])
+    let all = format!("{config}\n{data}\n{}", env!("CARGO_PKG_VERSION"));
+    format!("{kind}-{}", &sha256(all.as_bytes())[..16])
 }
 
 fn train_forecast(paths: &Paths, asked: &Asked, data: &Data, stop: &AtomicBool) -> Result<ExitCode> {

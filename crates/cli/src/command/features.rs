@@ -39,7 +39,7 @@ fn exported(args: &Features) -> Result<Reply> {
     let titles: Vec<&str> = titles.collect();
     let mut found = Vec::new();
     for (at, symbol) in args.symbols.iter().enumerate() {
-        let bars = rows::printed(&data, at);
+        let bars = rows::printed(&data.bars, &data.actions, at);
         let labels: BTreeMap<_, _> =
             samples(at, &bars, set, &rule).into_iter().map(|sample| (sample.session, sample.label)).collect();
         for (session, row) in rows::features(&bars, set) {

@@ -26,6 +26,9 @@ pub(super) fn run(args: &ModelImport) -> Result<Reply> {
     }
     let opened = foreign::open(format, &first, opener()).with_context(|| place(&args.file))?;
     let answers = answers(args, opened.outputs())?;
+    if let (Some(path), Some((_, bytes))) = (&args.short, &second) {
+        foreign::open(format, bytes, opener()).with_context(|| place(path))?;
+    }
     let mut files = Files::new();
     let extension = match format {
         Format::Onnx => "onnx",

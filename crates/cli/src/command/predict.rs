@@ -45,7 +45,7 @@ fn forecast(args: &Predict, mut model: Forecast, data: &MarketData) -> Result<Re
     let features = model.card().features;
     let mut found = Vec::new();
     for (at, sym) in args.symbols.iter().enumerate() {
-        for (dt, row) in rows::features(&rows::printed(data, at), features) {
+        for (dt, row) in rows::features(&rows::printed(&data.bars, &data.actions, at), features) {
             if args.from.is_none_or(|from| dt >= from) {
                 let [long, short] = model.probabilities(&row)?;
                 found.push(Chances { dt, sym, long, short });
@@ -62,7 +62,7 @@ fn policy(args: &Predict, mut model: Policy, data: &MarketData) -> Result<Reply>
     let mut found = Vec::new();
     for (at, sym) in args.symbols.iter().enumerate() {
         let (mut memory, mut held) = (model.memory(), SIDES[1]);
-        for (dt, row) in rows::features(&rows::printed(data, at), features) {
+        for (dt, row) in rows::features(&rows::printed(&data.bars, &data.actions, at), features) {
             let probabilities = model.probabilities(&row, held, &mut memory);
             held = likeliest(probabilities);
             if args.from.is_none_or(|from| dt >= from) {

@@ -59,7 +59,7 @@ pub fn prepare(config: ForecastConfig, lake: &Lake) -> Result<Prepared> {
         data.bars.iter().map(|bar| bar.session).collect::<BTreeSet<_>>().into_iter().collect();
     let mut all: Vec<Sample> = Vec::new();
     for (at, symbol) in symbols.iter().enumerate() {
-        let bars = rows::printed(&data, at);
+        let bars = rows::printed(&data.bars, &data.actions, at);
         let found = samples(at, &bars, config.features, &config.labels);
         if found.is_empty() {
             bail!(

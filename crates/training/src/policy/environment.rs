@@ -4,12 +4,12 @@
 //! the costs, fills and limits of a backtest. The reward of a decision is what the account gained until the next
 //! close, after costs, in percent of the value of a full position.
 
-use domain::{ActionKind, Bar, Calendar, CorporateAction, InstrumentId, Money, Quantity, SessionDate};
+use algotrading::rows;
+use domain::{Bar, Calendar, CorporateAction, InstrumentId, Money, Quantity, SessionDate};
 use engine::{Engine, Limits};
+use models::FeatureSet;
 use models::card::Scaler;
-use models::features::WIDTH;
 use models::policy::{OBSERVATION, SIDES};
-use models::{FeatureSet, Window};
 use simulator::{Costs, Market, SimulationError, Venue};
 use strategies::{Choice, Chooser, Moment, PolicyRule};
 
@@ -99,22 +99,6 @@ impl Course {
         courses
     }
 
-    /// Rows of features, one for each bar that has one.
-    fn rows(&self, features: FeatureSet) -> Vec<[f32; WIDTH]> {
-        let mut window = Window::new(features);
-        let mut actions = self.actions.iter().peekable();
-        let rows = self.bars.iter().filter_map(|bar| {
-            while let Some(action) = actions.next_if(|action| action.ex_date <= bar.session) {
-                if let ActionKind::Split { ratio } = action.kind {
-                    window.split(ratio);
-                }
-            }
-            window.push(bar.close.to_f64());
-            window.row()
-        });
-        rows.collect()
-    }
-
     fn cut(&self, first: usize, count: usize) -> Result<Market, SimulationError> {
         let bars = self.bars[first..first + count].to_vec();
         let (from, to) = (bars[0].session, bars[count - 1].session);
@@ -128,8 +112,9 @@ impl Environment {
     /// Episodes in these courses; nothing when none is long enough for one.
     #[must_use]
     pub fn new(rules: Rules, courses: Vec<Course>) -> Option<Self> {
-        let rows: Vec<_> = courses.iter().flat_map(|course| course.rows(rules.features)).collect();
-        let scaler = scaler::standard(rows.iter());
+        let of = |course: &Course| rows::features(&rows::printed(&course.bars, &course.actions, 0), rules.features);
+        let rows: Vec<_> = courses.iter().flat_map(of).collect();
+        let scaler = scaler::standard(rows.iter().map(|(_, row)| row));
         let mut all = 0;
         let needed = bars_needed(&rules);
         let starts = courses.iter().map(|course| {
@@ -138,12 +123,6 @@ impl Environment {
         });
         let starts: Vec<usize> = starts.collect();
         (all > 0).then_some(Self { rules, courses, starts, scaler })
-    }
-
-    /// How it is traded.
-    #[must_use]
-    pub fn rules(&self) -> &Rules {
-        &self.rules
     }
 
     /// Gives every feature mean 0 and deviation 1 over the courses.

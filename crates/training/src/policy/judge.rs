@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use algotrading::backtest::Prepared;
 use anyhow::Result;
-use domain::{Quantity, SessionDate};
+use domain::Quantity;
 use models::Policy;
 use models::policy::{SIDES, Side};
 use report::Rates;
@@ -38,8 +38,6 @@ pub struct Standing {
 pub struct Judgement {
     /// Which span.
     pub part: &'static str,
-    /// First and last session of its decisions.
-    pub span: (SessionDate, SessionDate),
     /// The policy.
     pub policy: Standing,
     /// As many shares of every symbol, held throughout.
@@ -58,13 +56,7 @@ pub struct Judgement {
 ///
 /// # Errors
 /// A figure that does not fit its type.
-pub fn judge(
-    part: &'static str,
-    span: (SessionDate, SessionDate),
-    prepared: &Prepared,
-    policy: &Policy,
-    size: Quantity,
-) -> Result<Judgement> {
+pub fn judge(part: &'static str, prepared: &Prepared, policy: &Policy, size: Quantity) -> Result<Judgement> {
     let features = policy.card().features;
     let instruments = prepared.config.data.symbols.len();
     let trade = |chooser: &mut dyn Chooser| -> Result<Standing> {
@@ -100,7 +92,6 @@ pub fn judge(
     let turns: usize = sides.iter().map(|sides| turns(sides)).sum();
     Ok(Judgement {
         part,
-        span,
         policy: own,
         hold,
         random: Standing {

@@ -170,17 +170,14 @@ impl Prepared {
             weights: Beside::of(WEIGHTS, &bytes),
         };
         let policy = Policy::new(card.clone(), &bytes)?;
-        let last = *self.sessions.last().unwrap_or(&self.test_from);
         // The features of the first decision are made of the sessions before it.
         let warm_up = self.config.features.closes_needed() - 1;
-        let spans = [
-            ("training", self.config.data.from, (self.sessions[warm_up.min(boundary - 1)], to)),
-            ("test", Some(self.sessions[boundary.saturating_sub(warm_up)]), (self.sessions[boundary], last)),
-        ];
+        let warmed = self.sessions[boundary.saturating_sub(warm_up)];
+        let spans = [("training", self.config.data.from, Some(to)), ("test", Some(warmed), self.config.data.to)];
         let mut judgements = Vec::new();
-        for (part, from, span) in spans {
-            let prepared = backtest::prepare(self.trading(from, Some(span.1)), lake, Inputs::default())?;
-            judgements.push(judge(part, span, &prepared, &policy, self.config.trading.size)?);
+        for (part, from, to) in spans {
+            let prepared = backtest::prepare(self.trading(from, to), lake, Inputs::default())?;
+            judgements.push(judge(part, &prepared, &policy, self.config.trading.size)?);
         }
         card.metrics = metrics(&judgements, job.history());
         let judgements = <[Judgement; 2]>::try_from(judgements).map_err(|_| anyhow::anyhow!("two spans are judged"))?;
