@@ -1,0 +1,1 @@
+//! The ports on nothing but memory and a folder.
