@@ -1,1 +1,7 @@
-//! The ports on nothing but memory and a folder.
+//! The ports on nothing but memory and folders: what a laptop uses, and what tests hold the others against.
+
+mod folder;
+mod memory;
+
+pub use folder::{FolderExchange, FolderObjects, FolderRecords};
+pub use memory::{KeptFigures, KeptNotices};
