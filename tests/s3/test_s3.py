@@ -119,3 +119,16 @@ def test_sql_reads_it(call):
     call("data", "import", SAMPLE / "daily_adjusted_FB.csv", "--lake", "s3://bucket/sql")
     rows = call("SELECT count(*) AS n FROM hist_data_daily", "--lake", "s3://bucket/sql", "--format", "csv", program=program)
     assert rows.split() == ["n", "196"]
+
+
+def test_a_lock_that_its_dead_owner_left_is_taken_over_and_a_fresh_one_is_not(call, endpoint, monkeypatch):
+    lake = "s3://bucket/locked"
+    lock = urllib.request.Request(f"{endpoint}/bucket/locked/.lock", data=b"process 1 on a dead host", method="PUT", headers={"Content-Type": "text/plain"})
+    urllib.request.urlopen(lock)
+    said = call("data", "import", SAMPLE / "daily_adjusted_FB.csv", "--lake", lake, code=1)
+    assert "process 1 on a dead host" in said and "20 minutes" in said
+    monkeypatch.setenv("LAKE_LOCK_SECONDS", "1")
+    time.sleep(2.1)
+    counts = json.loads(call("data", "import", SAMPLE / "daily_adjusted_FB.csv", "--lake", lake, "--json"))
+    assert counts["stored"] == counts["read"]
+    assert not any(key.endswith(".lock") for key in keys(endpoint))

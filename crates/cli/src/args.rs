@@ -114,6 +114,18 @@ Examples:
   algotrading serve-model forecast --lake lake
   algotrading serve-model forecast@0123456789abcdef --bind 127.0.0.1:0")]
     ServeModel(ServeModel),
+    /// The scheduled end of a trading day, all in one process: new data in, checks, signals, strategies, limits, reports.
+    ///
+    /// The same steps as on AWS, on a folder. The lake's strategies/*.toml are the run files of what is traded,
+    /// watch/limits.toml what is watched. Safe to call twice: what was done is not done again.
+    #[command(after_help = "\
+A folder of data products has DATA_SET/REVISION/ with the vendor's files and a revision.json
+such as {\"published_at\": \"2013-03-01T23:00:00Z\"}; docs/eod.md shows the steps and what they leave behind.
+
+Examples:
+  algotrading eod --lake lake --date 2013-03-01
+  algotrading eod --lake lake --date 2013-03-01 --exchange products --json")]
+    Eod(Eod),
     /// Make the tables and the tear sheet of a run again from its journal, after proving that nobody changed it.
     #[command(after_help = "\
 Examples:
@@ -440,6 +452,26 @@ pub struct ServeModel {
     /// Largest body, in MiB.
     #[arg(long, default_value_t = 6, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub body_mib: u16,
+}
+
+/// `algotrading eod`
+#[derive(Debug, Args)]
+pub struct Eod {
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// The session.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub date: SessionDate,
+    /// Folder of data products, whose new revisions are taken in first.
+    #[arg(long, value_name = "DIR")]
+    pub exchange: Option<PathBuf>,
+    /// Model that scores the session; the promoted `forecast` unless said, if the lake has one.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `algotrading predict`

@@ -52,6 +52,7 @@ pub fn cut(lake: &Lake, last: SessionDate, folder: &Path, now: Timestamp) -> Res
             known_at: None,
             now,
             strict: false,
+            behind: false,
         };
         copy.import(&request, &mut |_| {})?;
     }

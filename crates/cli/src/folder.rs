@@ -18,8 +18,10 @@ use sha2::{Digest, Sha256};
 use crate::backtest::{self, Ending, Facts, Prepared, hex};
 use crate::collect::Collector;
 
-const JOURNAL: &str = "journal.jsonl";
-const MANIFEST: &str = "run.json";
+/// The journal.
+pub const JOURNAL: &str = "journal.jsonl";
+/// What identifies the run.
+pub const MANIFEST: &str = "run.json";
 /// The tear sheet.
 pub const SHEET: &str = "report.html";
 

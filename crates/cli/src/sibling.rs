@@ -33,6 +33,12 @@ impl Sibling {
         bail!("{} is not built; build it once with `cargo build {profile}-p {}`", self.what, self.package)
     }
 
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_built(self) -> bool {
+        self.path().is_ok()
+    }
+
     /// Runs it; what it prints goes where ours goes.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ const CLOSED: u32 = u32::MAX;
 pub struct Calendar {
     name: &'static str,
     first: SessionDate,
+    zone: jiff::tz::TimeZone,
     sessions: Vec<Session>,
     /// Session index by days since `first`.
     by_day: Vec<u32>,
@@ -111,7 +112,7 @@ impl Calendar {
         }
         let edge = |year, month, day| SessionDate::from_ymd(year, month, day).ok_or(bad(0, "bad horizon"));
         let (first, last) = (edge(first_year, 1, 1)?, edge(last_year, 12, 31)?);
-        let mut calendar = Self { name, first, sessions: Vec::new(), by_day: Vec::new() };
+        let mut calendar = Self { name, first, zone, sessions: Vec::new(), by_day: Vec::new() };
         for day in first.days()..=last.days() {
             let date = SessionDate::from_days(day);
             let hours = exceptions.get(&date).copied().unwrap_or((date.weekday() < 5).then_some(USUAL));
@@ -127,7 +128,7 @@ impl Calendar {
                     0,
                     0,
                 );
-                let instant = zone.to_timestamp(civil).ok()?;
+                let instant = calendar.zone.to_timestamp(civil).ok()?;
                 i64::try_from(instant.as_nanosecond()).ok().map(Timestamp::from_nanos)
             };
             let (Some(open), Some(close)) = (instant(open), instant(close)) else {
@@ -166,6 +167,14 @@ impl Calendar {
                 Err(CalendarError::OutsideHorizon { date, first, last })
             }
         }
+    }
+
+    /// The civil date at the exchange at an instant.
+    #[must_use]
+    pub fn date_of(&self, at: Timestamp) -> SessionDate {
+        let seconds = at.nanos().div_euclid(1_000_000_000);
+        let offset = jiff::Timestamp::from_second(seconds).map_or(0, |at| self.zone.to_offset(at).seconds());
+        SessionDate::from_days((seconds + i64::from(offset)).div_euclid(86_400) as i32)
     }
 
     /// All sessions, in order.
@@ -231,5 +240,15 @@ mod tests {
     fn a_bad_table_names_its_line() {
         let error = Calendar::from_exceptions("X", "date,kind\n2000-01-03,maybe,,,", 2000, 2000).unwrap_err();
         assert_eq!(error.to_string(), "calendar line 2: unknown kind");
+    }
+
+    #[test]
+    fn the_date_is_the_one_in_new_york_in_winter_and_in_summer() {
+        let date = |text: &str| Calendar::nyse().date_of(Timestamp::parse(text).unwrap()).to_string();
+        assert_eq!(date("2013-03-01T23:30:00Z"), "2013-03-01");
+        assert_eq!(date("2013-03-02T04:59:59Z"), "2013-03-01");
+        assert_eq!(date("2013-03-02T05:00:00Z"), "2013-03-02");
+        assert_eq!(date("2013-07-02T03:59:59Z"), "2013-07-01");
+        assert_eq!(date("2013-07-02T04:00:00Z"), "2013-07-02");
     }
 }

@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         known_at: None,
         now: domain::Timestamp::from_nanos(now),
         strict: false,
+        behind: false,
     };
     let start = Instant::now();
     let mut read = None;

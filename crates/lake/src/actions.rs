@@ -171,6 +171,9 @@ pub(crate) fn additions(
         if versions.last().is_some_and(same) || versions.iter().any(|one| same(one) && one.source == source) {
             continue;
         }
+        if delivery.behind && !versions.is_empty() {
+            continue;
+        }
         let mut known_at = match delivery.known_at {
             Some(known_at) => known_at,
             None if versions.is_empty() => {

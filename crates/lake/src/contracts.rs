@@ -52,6 +52,8 @@ pub(crate) struct Delivery {
     pub(crate) now: Timestamp,
     /// Of all rows, when the user said so.
     pub(crate) known_at: Option<Timestamp>,
+    /// What the lake has is newer: a session that it has stays as it is.
+    pub(crate) behind: bool,
 }
 
 /// What becomes of one row, in the order of sessions.
@@ -61,7 +63,7 @@ pub(crate) enum Verdict {
     Store(i64, Flags),
     /// The lake has it.
     Unchanged,
-    /// The lake had it from this very file, and has a later version now.
+    /// The lake had it from this very file or has it from a newer one, and a later version stands.
     Superseded,
     /// Broke a contract, with what broke it.
     Refuse(&'static str, String),
@@ -132,6 +134,9 @@ fn judge_one(
     }
     // A file that was imported before brings nothing new, even if a correction came in between.
     if versions.iter().any(|version| version.values == values && version.source == source) {
+        return Verdict::Superseded;
+    }
+    if delivery.behind && !versions.is_empty() {
         return Verdict::Superseded;
     }
     let mut flags = row.flags();

@@ -20,7 +20,7 @@ use crate::packed::Row;
 use crate::quarantine::{self, Asset, Refusals, Refused};
 use crate::row::{Batch, Flags};
 use crate::sort::{Sorted, Sorter};
-use crate::stage::{self, Staging};
+use crate::stage::{self, Lock, Staging};
 use crate::stored::{StoredYear, source_from_text, source_text};
 use crate::summary::{ImportRequest, ImportSummary, Progress};
 
@@ -48,7 +48,7 @@ fn import_with(
         return Err(LakeError::KnownInFuture { known_at });
     }
     let paths = expand(&request.paths)?;
-    let _lock = stage::lock(files)?;
+    let lock = stage::lock(files)?;
     if let Files::Folder(root) = files {
         stage::recover_locked(root)?;
     }
@@ -56,10 +56,11 @@ fn import_with(
     let mut import = Import {
         files,
         request,
-        delivery: Delivery { now: request.now, known_at: request.known_at },
+        delivery: Delivery { now: request.now, known_at: request.known_at, behind: request.behind },
         sorter: Sorter::new(staging.scratch(), words_in_memory),
         refusals: Refusals::new(staging.scratch()),
         staging: &staging,
+        lock,
         progress,
         bytes: (0, paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|data| data.len()).sum()),
         symbols: Vec::new(),
@@ -73,8 +74,8 @@ fn import_with(
     for path in &paths {
         import.read(path)?;
     }
-    let summary = import.store()?;
-    staging.commit(files)?;
+    let (summary, mut lock) = import.store()?;
+    staging.commit(files, &mut lock)?;
     Ok(summary)
 }
 
@@ -133,6 +134,7 @@ struct Import<'a> {
     request: &'a ImportRequest,
     delivery: Delivery,
     staging: &'a Staging,
+    lock: Lock,
     progress: &'a mut dyn FnMut(Progress),
     /// Done and in all.
     bytes: (u64, u64),
@@ -148,8 +150,10 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    fn tell(&mut self, done: u64, what: &str) {
+    fn tell(&mut self, done: u64, what: &str) -> Result<(), LakeError> {
+        self.lock.keep()?;
         (self.progress)(Progress { bytes_done: done, bytes_total: self.bytes.1, what: what.to_owned() });
+        Ok(())
     }
 
     /// Reads one file.
@@ -170,7 +174,7 @@ impl Import<'_> {
         while let Some(batch) = input.next_batch()? {
             let last = batch.bars.last().map(|bar| bar.place.offset);
             self.take(file, batch)?;
-            self.tell(self.bytes.0 + last.unwrap_or_default(), &what);
+            self.tell(self.bytes.0 + last.unwrap_or_default(), &what)?;
         }
         let whole =
             |received: &Received| before == state() && before.is_none_or(|(bytes, _)| bytes == received.bytes());
@@ -233,7 +237,7 @@ impl Import<'_> {
     }
 
     /// Judges and writes what was read.
-    fn store(mut self) -> Result<ImportSummary, LakeError> {
+    fn store(mut self) -> Result<(ImportSummary, Lock), LakeError> {
         let sources: Vec<u64> = self.assets.iter().map(|asset| asset.source).collect();
         let name = format!("{}.parquet", self.name());
         let wanted: std::collections::HashSet<&str> = self.symbols.iter().map(Symbol::as_str).collect();
@@ -285,8 +289,8 @@ impl Import<'_> {
         for copy in std::mem::take(&mut self.copies) {
             self.manifest(copy)?;
         }
-        self.tell(self.bytes.1, "done");
-        Ok(total)
+        self.tell(self.bytes.1, "done")?;
+        Ok((total, self.lock))
     }
 
     /// Judges the bars and writes the new ones, year by year.
@@ -302,7 +306,7 @@ impl Import<'_> {
         let (mut rows, mut versions) = (Vec::new(), Vec::new());
         let source_texts: Vec<String> = sources.iter().map(|source| source_text(*source)).collect();
         for (year, groups) in &sorted.years {
-            self.tell(self.bytes.1, &format!("storing {year}"));
+            self.tell(self.bytes.1, &format!("storing {year}"))?;
             let (Some(first), Some(last)) = (groups.first(), groups.last()) else { continue };
             let range =
                 (self.symbols[first.symbol as usize].to_string(), self.symbols[last.symbol as usize].to_string());

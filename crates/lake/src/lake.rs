@@ -295,6 +295,7 @@ mod tests {
             known_at: None,
             now: Timestamp::parse("2026-01-05T12:00:00Z").unwrap(),
             strict: false,
+            behind: false,
         }
     }
 

@@ -30,8 +30,35 @@ const LOCK: &str = ".lock";
 pub(crate) enum Lock {
     /// A locked file, and the folders that had to be made for it.
     Folder { _file: File, path: PathBuf, made: Vec<PathBuf> },
-    /// An object.
-    Store(Arc<dyn ObjectStore>),
+    /// An object, and when it was last written.
+    Store { store: Arc<dyn ObjectStore>, location: String, written: Instant },
+}
+
+/// After how long an object that locks a lake and was not written again is no obstacle any more: its owner is dead.
+fn lease() -> Duration {
+    let said = std::env::var("LAKE_LOCK_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(said.unwrap_or(1_200))
+}
+
+impl Lock {
+    /// Says that the owner is alive; to be called often, and does something only when it is due.
+    pub(crate) fn keep(&mut self) -> Result<(), LakeError> {
+        let Self::Store { store, location, written } = self else { return Ok(()) };
+        if written.elapsed() < lease() / 4 {
+            return Ok(());
+        }
+        if written.elapsed() >= lease() {
+            let reason = "this process stood still for so long that another may have taken its place".to_owned();
+            return Err(LakeError::Store { what: "keep the lock of", location: location.clone(), reason });
+        }
+        block_on(store.put(&ObjectPath::from(LOCK), owner().into())).map_err(|error| LakeError::Store {
+            what: "write",
+            location: location.clone(),
+            reason: one_line(&error.to_string()),
+        })?;
+        *written = Instant::now();
+        Ok(())
+    }
 }
 
 impl Drop for Lock {
@@ -44,11 +71,19 @@ impl Drop for Lock {
                     let _ = fs::remove_dir(folder);
                 }
             }
-            Self::Store(store) => {
+            // One that lapsed may be another's by now.
+            Self::Store { store, written, .. } if written.elapsed() < lease() => {
                 let _ = block_on(store.delete(&ObjectPath::from(LOCK)));
             }
+            Self::Store { .. } => {}
         }
     }
+}
+
+/// How long ago an object was written, by the store's clock and ours.
+fn age_of(object: &object_store::ObjectMeta) -> Duration {
+    let written = std::time::SystemTime::from(object.last_modified);
+    std::time::SystemTime::now().duration_since(written).unwrap_or_default()
 }
 
 fn owner() -> String {
@@ -56,7 +91,7 @@ fn owner() -> String {
     format!("process {} on {}", std::process::id(), if host.trim().is_empty() { "this host" } else { host.trim() })
 }
 
-/// Takes the lock, or says who has it.
+/// Takes the lock, or says who has it; in an object store also from an owner that is dead.
 pub(crate) fn lock(files: &Files) -> Result<Lock, LakeError> {
     match files {
         Files::Folder(root) => lock_folder(root),
@@ -67,15 +102,40 @@ pub(crate) fn lock(files: &Files) -> Result<Lock, LakeError> {
                 location: location.clone(),
                 reason: one_line(&error.to_string()),
             };
-            match block_on(store.put_opts(&ObjectPath::from(LOCK), owner().into(), put)) {
-                Ok(_) => Ok(Lock::Store(Arc::clone(store))),
+            let path = ObjectPath::from(LOCK);
+            let ours = || Lock::Store { store: Arc::clone(store), location: location.clone(), written: Instant::now() };
+            match block_on(store.put_opts(&path, owner().into(), put)) {
+                Ok(_) => Ok(ours()),
                 Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                    let owner = files.read(LOCK)?.unwrap_or_default();
-                    Err(LakeError::Locked {
+                    let locked = |owner: Vec<u8>| LakeError::Locked {
                         location: location.clone(),
                         owner: String::from_utf8_lossy(&owner).into_owned(),
-                        remedy: format!(", or delete {location}/{LOCK} if that process is dead"),
-                    })
+                        remedy: format!(
+                            ", or delete {location}/{LOCK} if that process is dead; a lock that was not renewed for {} \
+                             minutes is taken over",
+                            lease().as_secs().div_ceil(60)
+                        ),
+                    };
+                    let stands = match block_on(store.head(&path)) {
+                        Ok(stands) => stands,
+                        // Given back in the meantime.
+                        Err(object_store::Error::NotFound { .. }) => return Err(locked(Vec::new())),
+                        Err(error) => return Err(failed(&error)),
+                    };
+                    let age = age_of(&stands);
+                    if age < lease() {
+                        return Err(locked(files.read(LOCK)?.unwrap_or_default().to_vec()));
+                    }
+                    // Only one of those who find it dead gets it: the write holds for the object that was looked at.
+                    let version = object_store::UpdateVersion { e_tag: stands.e_tag, version: stands.version };
+                    let put = PutOptions { mode: PutMode::Update(version), ..PutOptions::default() };
+                    match block_on(store.put_opts(&path, owner().into(), put)) {
+                        Ok(_) => Ok(ours()),
+                        Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
+                            Err(locked(Vec::new()))
+                        }
+                        Err(error) => Err(failed(&error)),
+                    }
                 }
                 Err(error) => Err(failed(&error)),
             }
@@ -195,7 +255,7 @@ impl Staging {
     }
 
     /// Puts everything in place.
-    pub(crate) fn commit(self, files: &Files) -> Result<(), LakeError> {
+    pub(crate) fn commit(self, files: &Files, lock: &mut Lock) -> Result<(), LakeError> {
         let staged = Files::Folder(self.folder.join("new")).list("")?;
         if staged.is_empty() {
             return Ok(());
@@ -226,6 +286,7 @@ impl Staging {
                 let mut staged = staged;
                 staged.sort_by_key(order);
                 for path in &staged {
+                    lock.keep()?;
                     upload(store, &self.folder.join("new").join(path), path).map_err(|reason| LakeError::Store {
                         what: "write",
                         location: location.clone(),
@@ -250,7 +311,7 @@ impl Drop for Staging {
 
 /// Puts files in place that come from elsewhere than an import.
 pub(crate) fn write(files: &Files, all: &[(String, Vec<u8>)]) -> Result<(), LakeError> {
-    let _lock = wait_for_lock(files)?;
+    let mut lock = wait_for_lock(files)?;
     match files {
         Files::Folder(root) => {
             recover_locked(root)?;
@@ -261,7 +322,7 @@ pub(crate) fn write(files: &Files, all: &[(String, Vec<u8>)]) -> Result<(), Lake
                 let mut file = File::create_new(&place).map_err(failed)?;
                 file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
             }
-            staging.commit(files)
+            staging.commit(files, &mut lock)
         }
         Files::Store(store, location) => {
             for (path, bytes) in all {

@@ -21,6 +21,8 @@ pub struct ImportRequest {
     pub now: Timestamp,
     /// Whether a quarantined or flagged row makes the import fail.
     pub strict: bool,
+    /// Whether the files are older than what the lake has: only what it lacks is taken, nothing is superseded by it.
+    pub behind: bool,
 }
 
 /// How far an import is.

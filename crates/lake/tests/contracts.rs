@@ -169,3 +169,20 @@ fn an_unknown_symbol_names_the_nearest() {
     let error = Lake::open(&location).unwrap().market(&[symbol("APPL")], None, None).unwrap_err().to_string();
     assert!(error.contains("did you mean AAPL?") && error.contains("data import"), "{error}");
 }
+
+#[test]
+fn a_file_behind_the_lake_fills_gaps_and_supersedes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = place(&folder);
+    let newer = "2013-03-01,XYZ,10,11,9,10,100\n2013-03-05,XYZ,12,13,11,12,300\n";
+    import(&location, &request([workshop(folder.path(), "newer.csv", newer)])).unwrap();
+    let older = "2013-03-01,XYZ,20,21,19,20,900\n2013-03-04,XYZ,11,12,10,11,200\n";
+    let mut behind = request([workshop(folder.path(), "older.csv", older)]);
+    behind.behind = true;
+    let summary = import(&location, &behind).unwrap();
+    assert_eq!((summary.read, summary.stored, summary.unchanged), (2, 1, 1));
+    assert_eq!(rules(&summary), [("superseded", 1)]);
+    let symbol = domain::Symbol::new("XYZ").unwrap();
+    let shown = Lake::open(&location).unwrap().show(&symbol, None, None, None, Adjust::None).unwrap();
+    assert_eq!(shown.iter().map(|bar| bar.vol).collect::<Vec<_>>(), [100, 200, 300]);
+}

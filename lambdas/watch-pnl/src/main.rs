@@ -1,2 +1,23 @@
-//! x
-fn main() {}
+//! Holds equity against limits, as a step of the day or by a schedule of its own.
+
+use std::process::ExitCode;
+
+use algotrading::eod::watch::{self, Ports, Which};
+use domain::SessionDate;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Input {
+    /// As a step of its day; by a schedule the last session whose day should have finished.
+    #[serde(default)]
+    session: Option<SessionDate>,
+}
+
+fn main() -> ExitCode {
+    kit::serve(|world, input: Input| {
+        let (records, notices, figures) = (world.records()?, world.notices()?, world.figures());
+        let ports = Ports { records: &records, figures: &figures, notices: &notices };
+        let which = input.session.map_or(Which::LastDue, Which::Session);
+        watch::watch(&world.lake()?, ports, which, world.now())
+    })
+}

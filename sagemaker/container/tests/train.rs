@@ -182,7 +182,7 @@ fn a_channel_may_be_parquet_or_a_lake() {
     let lake = lake::Lake::create(channel.to_str().unwrap()).unwrap();
     let now = domain::Timestamp::parse("2026-01-02T00:00:00Z").unwrap();
     let request =
-        lake::ImportRequest { paths: vec![file], profile: None, symbol: None, known_at: None, now, strict: true };
+        lake::ImportRequest { paths: vec![file], profile: None, symbol: None, known_at: None, now, strict: true, behind: false };
     lake.import(&request, &mut |_| {}).unwrap();
     root.asks(&SHORT).trained();
     assert!(fs::read(root.path("model/weights.safetensors")).unwrap() == from_parquet);

@@ -19,6 +19,7 @@ pub(super) fn import(args: Import) -> Result<Reply> {
         known_at: args.known_at,
         now: now()?,
         strict: args.strict,
+        behind: false,
     };
     let summary = import_with_progress(&lake, &request)?;
     if args.json { Reply::json(&summary) } else { Ok(Reply::ok(counts(&summary))) }

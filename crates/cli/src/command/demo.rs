@@ -75,8 +75,15 @@ pub(super) fn run(args: &Demo) -> Result<Reply> {
     }
     let paths = vendor.into_iter().map(|(path, _)| path).collect();
     let location = out.join("lake").display().to_string();
-    let request =
-        ImportRequest { paths, profile: None, symbol: None, known_at: None, now: data::now()?, strict: false };
+    let request = ImportRequest {
+        paths,
+        profile: None,
+        symbol: None,
+        known_at: None,
+        now: data::now()?,
+        strict: false,
+        behind: false,
+    };
     let lake = Lake::create(&location)?;
     let summary_of_import = data::import_with_progress(&lake, &request)?;
     eprint!("{}", data::counts(&summary_of_import));

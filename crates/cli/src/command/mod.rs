@@ -3,6 +3,7 @@
 pub mod backtest;
 pub mod data;
 pub mod demo;
+pub mod eod;
 pub mod features;
 pub mod import_model;
 pub mod lookahead;
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Predict(args) => predict::run(&args),
         Verb::Features(args) => features::run(&args),
         Verb::ServeModel(args) => serve::run(&args),
+        Verb::Eod(args) => eod::run(&args),
         Verb::Report(args) => report::run(&args),
     }
 }
@@ -62,7 +64,7 @@ fn prepare(args: &RunFile) -> Result<Prepared> {
     load(config, &args.run, &args.lake.lake)
 }
 
-fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> {
+pub(crate) fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> {
     let lake = Lake::open(location)?;
     let table = targets::read(&config, run_file, location)?;
     anyhow::ensure!(

@@ -179,3 +179,27 @@ pub enum IntakeError {
         path: PathBuf,
     },
 }
+
+impl IntakeError {
+    /// The vendor's file that is at fault; none when the request itself is.
+    #[must_use]
+    pub fn file(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Missing { path }
+            | Self::Folder { path }
+            | Self::Read { path, .. }
+            | Self::Empty { path }
+            | Self::NoRows { path }
+            | Self::Binary { path, .. }
+            | Self::NotUtf8 { path, .. }
+            | Self::Delimiter { path, .. }
+            | Self::UnknownHeader { path, .. }
+            | Self::OtherHeader { path, .. }
+            | Self::Ambiguous { path, .. }
+            | Self::NoSymbol { path, .. }
+            | Self::BadSymbol { path, .. }
+            | Self::SymbolNotWanted { path, .. } => Some(path),
+            Self::Keep { .. } | Self::UnknownProfile { .. } | Self::Profile { .. } | Self::Stopped { .. } => None,
+        }
+    }
+}

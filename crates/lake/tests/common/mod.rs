@@ -37,6 +37,7 @@ pub fn request(paths: impl IntoIterator<Item = PathBuf>) -> ImportRequest {
         known_at: None,
         now: time(NOW),
         strict: false,
+        behind: false,
     }
 }
 
