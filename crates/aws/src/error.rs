@@ -39,6 +39,9 @@ fn not_sent(dispatch: &DispatchFailure, words: &str) -> (Kind, String) {
     } else if about_credentials(words) && !dispatch.is_io() {
         // The place that hands out credentials may be back soon; that there is none stays so.
         if words.contains("occurred while loading") { Kind::Unreachable } else { Kind::Denied }
+    } else if dispatch.is_user() || words.contains("Invalid Configuration") {
+        // No region, an address that is none.
+        Kind::Invalid
     } else {
         Kind::Unreachable
     };
@@ -116,7 +119,8 @@ fn kind_of(code: &str, status: u16) -> Kind {
 /// Turns "not accepted" into "not found" where the words say so: some services have one code for both.
 pub(crate) fn by_words(mut error: ports::CallError) -> ports::CallError {
     let words = error.message.to_lowercase();
-    let says = ["not found", "does not exist", "could not find"].iter().any(|text| words.contains(text));
+    let says =
+        ["not found", "does not exist", "could not find", "unable to find"].iter().any(|text| words.contains(text));
     if error.kind == Kind::Invalid && says {
         error.kind = Kind::NotFound;
     }

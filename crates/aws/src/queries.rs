@@ -102,7 +102,7 @@ impl Queries for Athena {
         let (mut next, mut first) = (None, true);
         loop {
             // One more than asked for tells whether there are more, and the header is a row too.
-            let wanted = (most - told.rows.len() + 1).saturating_add(usize::from(first)).min(PAGE);
+            let wanted = (most - told.rows.len()).saturating_add(1 + usize::from(first)).min(PAGE);
             let request = self
                 .client
                 .get_query_results()
