@@ -28,7 +28,8 @@ const states = parts.flatMap(({ name, definition }) =>
   Object.entries(definition.States).map(([state, body]) => ({ name: `${name}${state}`, body, inner: name.includes("/") })));
 const tasks = states.filter(({ body }) => body.Type === "Task");
 const calls = tasks.filter(({ body }) => body.Resource.includes(":function:"));
-const notifies = (body) => body.Resource?.endsWith(":::sns:publish") || "failure.$" in (body.Parameters ?? {});
+const publishes = (body) => Boolean(body.Resource?.endsWith(":::sns:publish"));
+const reports = (body) => "failure.$" in (body.Parameters ?? {});
 
 /** The names in the first column of a table whose last column is as said. */
 const errorTypes = (again) =>
@@ -67,7 +68,10 @@ test("every way ends, reads only what was written, and tells people when it fail
       assert.ok(isEnd(end));
       assert.deepEqual(way.missing, [], `${name}${way.states.join(" > ")}`);
       if (end.Type === "Fail") {
-        assert.ok(way.states.some((state) => notifies(definition.States[state])), `${name}${way.states.join(" > ")} is silent`);
+        // Either the day was recorded as failed, which tells people, or they were told past the function that does so.
+        const told = way.states.some((state) =>
+          publishes(definition.States[state]) || (reports(definition.States[state]) && !way.caught.includes(state)));
+        assert.ok(told, `${name}${way.states.join(" > ")} is silent`);
         assert.equal(end.CausePath, "$.failure.Cause");
         assert.equal(end.ErrorPath, "$.failure.Error");
       }

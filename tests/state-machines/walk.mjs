@@ -49,23 +49,23 @@ export function reads(body) {
 }
 
 /**
- * Every way from the start to an end on which no state comes more than twice: `[{ states, missing }]`, where `missing`
- * are paths that were read before anything had written them.
+ * Every way from the start to an end on which no state comes more than twice: `[{ states, caught, missing }]`, where
+ * `caught` are the states that failed on it, and `missing` paths that were read before anything had written them.
  */
 export function ways(definition, given = []) {
   const found = [];
-  const go = (name, states, has, missing) => {
+  const go = (name, states, has, missing, caught) => {
     const body = definition.States[name];
     const now = [...states, name];
     const lost = [...missing, ...reads(body).filter((path) => !has.has(root(path))).map((path) => `${name}: ${path}`)];
     if (isEnd(body)) {
-      found.push({ states: now, missing: lost });
+      found.push({ states: now, missing: lost, caught });
       return;
     }
     const wrote = new Set(has);
     if (body.ResultPath) wrote.add(root(body.ResultPath));
-    const next = (to, data) => {
-      if (now.filter((one) => one === to).length < 2) go(to, now, data, lost);
+    const next = (to, data, failed = []) => {
+      if (now.filter((one) => one === to).length < 2) go(to, now, data, lost, [...caught, ...failed]);
     };
     if (body.Type === "Choice") {
       let fallsThrough = true;
@@ -80,9 +80,9 @@ export function ways(definition, given = []) {
     } else {
       next(body.Next, wrote);
     }
-    for (const catcher of body.Catch ?? []) next(catcher.Next, new Set([...has, root(catcher.ResultPath)]));
+    for (const catcher of body.Catch ?? []) next(catcher.Next, new Set([...has, root(catcher.ResultPath)]), [name]);
   };
-  go(definition.StartAt, [], new Set(given), []);
+  go(definition.StartAt, [], new Set(given), [], []);
   return found;
 }
 
