@@ -17,9 +17,10 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use queries::AS_OF;
 
 use crate::error::{SqlError, did_you_mean, one_line};
-use crate::{CATALOG, SCHEMA, catalog, views};
+use crate::{CATALOG, SCHEMA, catalog};
 
 /// Longest query that is read. Deeper trees than a person writes would exhaust the planner's stack.
 const BYTES_MAX: usize = 256 * 1024;
@@ -216,8 +217,7 @@ fn special_form(expr: &Expr) -> Result<Option<Expr>, SqlError> {
 /// Refuses tables that do not exist, naming those that do.
 fn known_tables(context: &SessionContext, statement: &Statement, functions: &BTreeSet<String>) -> Result<(), SqlError> {
     for function in functions {
-        if views::AS_OF.iter().any(|(name, _)| name == function)
-            || ["generate_series", "range"].contains(&function.as_str())
+        if AS_OF.iter().any(|query| query.name == function) || ["generate_series", "range"].contains(&function.as_str())
         {
             continue;
         }
@@ -245,7 +245,7 @@ fn unknown(context: &SessionContext, reference: &TableReference) -> SqlError {
         .map(|schema| schema.table_names())
         .unwrap_or_default();
     known.sort_unstable();
-    let as_of = views::AS_OF.map(|(name, _)| name);
+    let as_of = AS_OF.map(|query| query.name);
     let table = reference.table();
     let nearest = if as_of.contains(&table) {
         format!(" without a moment, write {table}('2012-01-01T00:00:00Z')")

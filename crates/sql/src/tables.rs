@@ -20,52 +20,25 @@ pub(crate) const LAKE_URL: &str = "lake://lake/";
 /// Tables that exist even when their folder does not yet, because the views read them.
 pub(crate) const CORE: [&str; 3] = ["bars_daily", "corporate_actions", "quarantine"];
 
-/// What the system writes beside them; registered when there is something to read.
+/// What the system writes beside them.
 pub(crate) const RECORDS: [&str; 5] = ["signals", "orders", "fills", "equity", "runs"];
 
-/// The columns of a core table, as the importer writes them.
+/// The columns of a declared table, as they are written; nothing for another.
 fn schema(table: &str) -> Option<SchemaRef> {
-    let price = || DataType::Decimal128(18, 9);
-    let text = || DataType::Utf8;
-    let known_at = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let columns: Vec<(&str, DataType)> = match table {
-        "bars_daily" => vec![
-            ("dt", DataType::Date32),
-            ("sym", text()),
-            ("open", price()),
-            ("high", price()),
-            ("low", price()),
-            ("close", price()),
-            ("vol", DataType::Int64),
-            ("mic", text()),
-            ("currency", text()),
-            ("known_at", known_at()),
-            ("source", text()),
-            ("flags", text()),
-        ],
-        "corporate_actions" => vec![
-            ("ex_date", DataType::Date32),
-            ("sym", text()),
-            ("kind", text()),
-            ("value", price()),
-            ("currency", text()),
-            ("known_at", known_at()),
-            ("source", text()),
-        ],
-        "quarantine" => vec![
-            ("file", text()),
-            ("line", DataType::Int64),
-            ("rule", text()),
-            ("value", text()),
-            ("row", text()),
-            ("source", text()),
-            ("known_at", known_at()),
-        ],
-        _ => return None,
+    let declared = queries::columns(table);
+    let field = |(name, of): &(&str, &str)| {
+        let data_type = match *of {
+            "date" => DataType::Date32,
+            "bigint" => DataType::Int64,
+            "double" => DataType::Float64,
+            "decimal(18,9)" => DataType::Decimal128(18, 9),
+            "decimal(18,6)" => DataType::Decimal128(18, 6),
+            "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            _ => DataType::Utf8,
+        };
+        Field::new(*name, data_type, true)
     };
-    Some(Arc::new(Schema::new(
-        columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect::<Vec<_>>(),
-    )))
+    (!declared.is_empty()).then(|| Arc::new(Schema::new(declared.iter().map(field).collect::<Vec<_>>())))
 }
 
 /// The Parquet files of a table.

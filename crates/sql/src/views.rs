@@ -1,6 +1,6 @@
 //! The public views over the lake and their as-of forms.
 //!
-//! The text of each lies in `sql/`, because Athena gets the same files. There an as-of query is a
+//! The text of each is shipped in `queries`, because Athena gets the same files. There an as-of query is a
 //! prepared statement; here it is a table function, `hist_data_daily_as_of('2012-01-01T00:00:00Z')`,
 //! whose argument takes the place of the statement's parameters.
 
@@ -16,30 +16,17 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
+use queries::{AS_OF, Query, VIEWS};
 
 use crate::functions::iso::instant;
 
-/// Name and text of every view.
-pub(crate) const VIEWS: [(&str, &str); 3] = [
-    ("hist_data_daily", include_str!("../sql/hist_data_daily.sql")),
-    ("hist_data_daily_split_adjusted", include_str!("../sql/hist_data_daily_split_adjusted.sql")),
-    ("hist_data_daily_adjusted", include_str!("../sql/hist_data_daily_adjusted.sql")),
-];
-
-/// Name and text of every as-of form; `?` is the moment.
-pub(crate) const AS_OF: [(&str, &str); 3] = [
-    ("hist_data_daily_as_of", include_str!("../sql/hist_data_daily_as_of.sql")),
-    ("hist_data_daily_split_adjusted_as_of", include_str!("../sql/hist_data_daily_split_adjusted_as_of.sql")),
-    ("hist_data_daily_adjusted_as_of", include_str!("../sql/hist_data_daily_adjusted_as_of.sql")),
-];
-
 /// Registers views and table functions.
 pub(crate) async fn register(context: &SessionContext) -> Result<()> {
-    for (name, sql) in VIEWS {
+    for Query { name, text: sql, .. } in VIEWS {
         let plan = context.state().create_logical_plan(sql).await?;
         context.register_table(name, Arc::new(ViewTable::new(plan, Some(sql.to_owned()))))?;
     }
-    for (name, sql) in AS_OF {
+    for Query { name, text: sql, .. } in AS_OF {
         context.register_udtf(name, Arc::new(AsOf { name, sql }));
     }
     Ok(())
@@ -108,7 +95,8 @@ mod tests {
 
     #[test]
     fn an_as_of_form_is_its_view_plus_the_lines_with_a_parameter() {
-        for ((view, sql), (as_of, as_of_sql)) in VIEWS.iter().zip(AS_OF) {
+        for (Query { name: view, text: sql, .. }, Query { name: as_of, text: as_of_sql, .. }) in VIEWS.iter().zip(AS_OF)
+        {
             assert_eq!(format!("{view}_as_of"), as_of);
             assert_eq!(body(sql), body(as_of_sql), "change sql/{view}.sql and sql/{as_of}.sql together");
             let scans =
