@@ -17,16 +17,52 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("simulator", &["domain", "engine"]),
     ("journal", &["domain", "engine"]),
     ("report", &["domain"]),
-    ("algotrading-sql", &["lake"]),
-    ("algotrading", &["domain", "engine", "journal", "lake", "models", "onnx", "report", "simulator", "strategies"]),
+    ("ports", &[]),
+    ("queries", &[]),
+    ("aws", &["ports"]),
+    ("algotrading-sql", &["lake", "queries"]),
+    (
+        "algotrading",
+        &[
+            "domain",
+            "engine",
+            "journal",
+            "lake",
+            "models",
+            "onnx",
+            "ports",
+            "queries",
+            "report",
+            "simulator",
+            "strategies",
+        ],
+    ),
+    ("kit", &["algotrading", "aws", "domain", "lake"]),
+    ("offline-aws", &["algotrading", "algotrading-sql", "lake", "models"]),
     // The trainer is to `algotrading train` what a subcommand is to cargo: it reads the same run files and lakes.
     ("training", &["domain", "engine", "lake", "models", "report", "simulator", "strategies", "algotrading"]),
     ("container", &["algotrading", "domain", "lake", "models", "training"]),
     ("benches", &["domain", "engine", "models", "simulator", "strategies", "training"]),
 ];
 
+/// Functions and containers: a step of the day between an event and an answer.
+const WIRING: &[&str] = &[
+    "plan-session",
+    "export-assets",
+    "ingest-bars",
+    "crawl-catalog",
+    "run-query",
+    "score-signals",
+    "launch-strategy",
+    "watch-pnl",
+    "report-run",
+    "strategy-runner",
+    "ingest-task",
+];
+
 /// Crates that may not know of clocks, networks or threads of a runtime.
-const PURE: &[&str] = &["domain", "engine", "simulator", "models", "strategies", "journal", "report"];
+const PURE: &[&str] =
+    &["domain", "engine", "simulator", "models", "strategies", "journal", "report", "ports", "queries"];
 /// What they may not name.
 const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "rand", "chrono", "object_store"];
 
@@ -55,7 +91,8 @@ fn members() -> BTreeMap<String, Vec<(String, Option<String>)>> {
 fn every_arrow_between_crates_is_a_known_one() {
     let arrows: BTreeMap<_, _> = ARROWS.iter().copied().collect();
     for (member, dependencies) in members() {
-        let Some(allowed) = arrows.get(member.as_str()) else {
+        let wiring = WIRING.contains(&member.as_str()).then_some(&["algotrading", "domain", "kit", "ports"][..]);
+        let Some(allowed) = arrows.get(member.as_str()).copied().or(wiring) else {
             panic!("`{member}` is new: say in ARROWS and docs/architecture.md what it may depend on");
         };
         for (name, path) in dependencies {
@@ -97,11 +134,23 @@ fn the_main_job_does_not_pull_in_the_trainer() {
 #[test]
 fn the_main_job_does_not_pull_in_the_sql_engine() {
     for (member, dependencies) in members() {
-        if member != "algotrading-sql" {
+        if !["algotrading-sql", "offline-aws"].contains(&member.as_str()) {
             assert!(
                 !dependencies.iter().any(|(name, _)| name == "datafusion" || name == "algotrading-sql"),
                 "`{member}` pulls in the SQL engine, which takes many minutes to compile: run the binary instead"
             );
         }
+    }
+}
+
+#[test]
+fn only_the_adapters_and_the_offline_services_name_an_aws_crate() {
+    for (member, dependencies) in members() {
+        let named = dependencies.iter().find(|(name, _)| name.starts_with("aws-"));
+        assert!(
+            ["aws", "offline-aws"].contains(&member.as_str()) || named.is_none(),
+            "`{member}` names `{}`: call the port, and let `aws` adapt the service to it",
+            named.unwrap().0
+        );
     }
 }

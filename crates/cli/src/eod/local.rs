@@ -76,11 +76,14 @@ fn columns(lake: &Lake, file: &str) -> Result<Vec<(String, String)>> {
     Ok(reader.schema().fields().iter().map(column).collect())
 }
 
+/// Rows or the reason why there are none, and milliseconds.
+type Ended = (Result<Rows, String>, u64);
+
 /// Queries by the SQL engine beside this program; a query has ended when it was started.
 #[derive(Debug)]
 pub struct SiblingQueries {
     location: String,
-    done: Mutex<BTreeMap<String, (Result<Rows, String>, u64)>>,
+    done: Mutex<BTreeMap<String, Ended>>,
 }
 
 impl SiblingQueries {
@@ -91,7 +94,7 @@ impl SiblingQueries {
     }
 
     fn ask(&self, sql: &str) -> Result<Rows> {
-        let text = sibling::SQL.output(&[sql, "--lake", &self.location, "--format", "csv"])?;
+        let text = sibling::SQL.output(&["--lake", &self.location, "--format", "csv", "--", sql])?;
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let cell = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let columns = reader.headers()?.iter().map(str::to_owned).collect();
@@ -99,7 +102,7 @@ impl SiblingQueries {
         Ok(Rows { columns, rows, more: false })
     }
 
-    fn of<T>(&self, query: &str, take: impl Fn(&(Result<Rows, String>, u64)) -> T) -> Answer<T> {
+    fn of<T>(&self, query: &str, take: impl Fn(&Ended) -> T) -> Answer<T> {
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.get(query).map(take).ok_or_else(|| failed("query", query, Kind::NotFound, String::new()))
     }

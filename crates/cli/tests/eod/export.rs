@@ -49,13 +49,7 @@ fn a_process_that_dies_at_any_call_costs_no_revision_and_exports_none_twice() {
             let place = Place::new();
             let (vendor, records) = (vendor(&place), place.records());
             let crash = Crash::at(crash_at, after);
-            let first = export(
-                &Dying(&crash, &vendor),
-                &place.landing(),
-                &Dying(&crash, &records),
-                &sets(),
-                at(NOW),
-            );
+            let first = export(&Dying(&crash, &vendor), &place.landing(), &Dying(&crash, &records), &sets(), at(NOW));
             came |= crash.came();
             crashes += u32::from(first.is_err());
             // Whoever comes next waits until the claim of the dead is void.

@@ -116,7 +116,10 @@ fn a_revision_without_a_readable_file_fails_and_the_next_is_not_taken_before_it(
     place.publish("r2", "2013-03-01T23:00:00Z", &[("a.csv", &rows("2013-03-01", 10))]);
     let failed = run(&place, "2013-03-02T00:00:00Z", u64::MAX).unwrap_err();
     assert_eq!(failed.what, What::IngestFailed);
-    assert!(failed.text.starts_with("revision r1 of data set eod-us is not in the lake: none of its 1 files"), "{failed}");
+    assert!(
+        failed.text.starts_with("revision r1 of data set eod-us is not in the lake: none of its 1 files"),
+        "{failed}"
+    );
     assert!(!place.path("lake/bars_daily").exists());
 }
 

@@ -140,7 +140,9 @@ fn a_table_that_is_not_as_declared_is_told_column_by_column() {
     let lost = other.columns.pop().unwrap().0;
     other.columns.push(("new".into(), "int".into()));
     let changed = drift(Some(other)).text;
-    for part in ["equity.cash is string and was declared", &format!("equity has no column {lost}"), "the column new (int)"] {
+    for part in
+        ["equity.cash is string and was declared", &format!("equity has no column {lost}"), "the column new (int)"]
+    {
         assert!(changed.contains(part), "{changed}");
     }
 }
@@ -171,7 +173,10 @@ fn a_crawl_is_started_once_for_a_run_and_waited_for() {
     assert!(!step("2013-03-02T00:00:04Z", "b").unwrap().done);
     state(false, Some(("11:00", Some("access denied to the bucket"))));
     let failed = step("2013-03-02T00:00:05Z", "b").unwrap_err();
-    assert_eq!((failed.what, failed.text.as_str()), (What::CrawlFailed, "the crawler c failed: access denied to the bucket"));
+    assert_eq!(
+        (failed.what, failed.text.as_str()),
+        (What::CrawlFailed, "the crawler c failed: access denied to the bucket")
+    );
 
     assert!(!step("2013-03-02T00:00:06Z", "c").unwrap().done);
     state(true, Some(("11:00", None)));

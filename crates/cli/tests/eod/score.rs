@@ -77,7 +77,9 @@ fn a_wrong_answer_fails_the_step_and_leaves_nothing() {
     assert_eq!(shape.what, What::ModelFailed);
     let down = run(&|_| Err(lost("InvokeEndpoint")));
     assert_eq!(down.what, What::Transient);
-    let refused = run(&|_| Err(CallError { kind: Kind::Invalid, message: "row 1 has 3 numbers".into(), ..lost("InvokeEndpoint") }));
+    let refused = run(&|_| {
+        Err(CallError { kind: Kind::Invalid, message: "row 1 has 3 numbers".into(), ..lost("InvokeEndpoint") })
+    });
     assert!(refused.what == What::ModelFailed && refused.text.contains("row 1 has 3 numbers"), "{refused}");
 }
 

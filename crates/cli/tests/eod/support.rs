@@ -14,52 +14,52 @@ use ports::tasks::{TaskRequest, TaskState, Tasks};
 use ports::{Answer, CallError, Kind};
 use serde_json::Value;
 
-pub fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-pub fn date(text: &str) -> domain::SessionDate {
+pub(crate) fn date(text: &str) -> domain::SessionDate {
     domain::SessionDate::parse(text).unwrap()
 }
 
-pub fn lost(call: &'static str) -> CallError {
+pub(crate) fn lost(call: &'static str) -> CallError {
     CallError { service: "test", call, resource: "it".into(), kind: Kind::TimedOut, message: String::new() }
 }
 
 /// A folder with a lake, records, a landing place and data products.
-pub struct Place {
-    pub folder: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn lake(&self) -> String {
+    pub(crate) fn lake(&self) -> String {
         self.path("lake").display().to_string()
     }
 
-    pub fn records(&self) -> FolderRecords {
+    pub(crate) fn records(&self) -> FolderRecords {
         FolderRecords(self.path("lake/records"))
     }
 
-    pub fn landing(&self) -> FolderObjects {
+    pub(crate) fn landing(&self) -> FolderObjects {
         FolderObjects(self.path("landing"))
     }
 
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// Publishes a revision of files.
-    pub fn publish(&self, revision: &str, published_at: &str, files: &[(&str, &str)]) {
+    pub(crate) fn publish(&self, revision: &str, published_at: &str, files: &[(&str, &str)]) {
         for (name, text) in files {
             self.write(&format!("products/eod-us/{revision}/{name}"), text);
         }
@@ -68,8 +68,8 @@ impl Place {
     }
 
     /// Publishes the sample up to before a session, and the session.
-    pub fn publish_sample(&self, session: &str) {
-        let (before, after) = ("2013-02-28T23:00:00Z", format!("{session}T23:00:00Z"));
+    pub(crate) fn publish_sample(&self, session: &str) {
+        let (before, after) = ("2013-02-20T23:00:00Z", format!("{session}T23:00:00Z"));
         for symbol in ["AAPL", "FB", "GOOG", "IBM", "MSFT"] {
             let name = format!("daily_adjusted_{symbol}.csv");
             let text = fs::read_to_string(root().join("data/sample").join(&name)).unwrap();
@@ -84,12 +84,12 @@ impl Place {
     }
 }
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Every file below a folder with its bytes.
-pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -108,23 +108,19 @@ pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Ends a process at one of its calls: before anything happens, or after, when the answer is lost.
 #[derive(Debug)]
-pub struct Crash {
+pub(crate) struct Crash {
     calls: AtomicUsize,
     at: usize,
     after: bool,
 }
 
 impl Crash {
-    pub fn at(at: usize, after: bool) -> Self {
+    pub(crate) fn at(at: usize, after: bool) -> Self {
         Self { calls: AtomicUsize::new(0), at, after }
     }
 
-    pub fn never() -> Self {
-        Self::at(usize::MAX, false)
-    }
-
     /// Whether it has come to pass.
-    pub fn came(&self) -> bool {
+    pub(crate) fn came(&self) -> bool {
         self.calls.load(Ordering::SeqCst) > self.at
     }
 
@@ -140,7 +136,7 @@ impl Crash {
 }
 
 /// Records whose process may die.
-pub struct Dying<'a, T: ?Sized>(pub &'a Crash, pub &'a T);
+pub(crate) struct Dying<'a, T: ?Sized>(pub(crate) &'a Crash, pub(crate) &'a T);
 
 impl Records for Dying<'_, FolderRecords> {
     fn get(&self, key: &Key) -> Answer<Option<Record>> {
@@ -158,15 +154,15 @@ impl Records for Dying<'_, FolderRecords> {
 
 /// A service that exports, and counts.
 #[derive(Default)]
-pub struct Vendor {
-    pub revisions: Vec<(&'static str, &'static str)>,
+pub(crate) struct Vendor {
+    pub(crate) revisions: Vec<(&'static str, &'static str)>,
     /// Job by job: its revision, how often it was started, and how often it was asked about since.
-    pub jobs: Mutex<Vec<(String, u32, u32)>>,
+    pub(crate) jobs: Mutex<Vec<(String, u32, u32)>>,
     /// Revisions whose next job fails, with the reason.
-    pub broken: Mutex<BTreeMap<String, String>>,
+    pub(crate) broken: Mutex<BTreeMap<String, String>>,
     /// How often a job says that it is running.
-    pub slow: u32,
-    pub landing: PathBuf,
+    pub(crate) slow: u32,
+    pub(crate) landing: PathBuf,
 }
 
 impl Exchange for Vendor {
@@ -229,11 +225,11 @@ impl Exchange for Dying<'_, Vendor> {
 
 /// A service that runs containers, and counts.
 #[derive(Default)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     /// Token and environment of each task.
-    pub started: Mutex<Vec<TaskRequest>>,
+    pub(crate) started: Mutex<Vec<TaskRequest>>,
     /// How the next ones end.
-    pub ends: Mutex<Vec<TaskState>>,
+    pub(crate) ends: Mutex<Vec<TaskState>>,
 }
 
 impl Tasks for Fleet {
