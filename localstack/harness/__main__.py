@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 
@@ -62,43 +61,53 @@ def build(missing_only: bool = True) -> None:
 def up(arguments: argparse.Namespace) -> None:
     if found := running():
         print("# runs already; ./localstack/down stops it", file=sys.stderr)
-        say_environment(found)
-        return
-    if RUNNING.exists():
-        clean()
-    STATE.mkdir(exist_ok=True)
-    if arguments.localstack:
-        port = arguments.port or 4566
-        compose("up", "--detach", "--wait", port=port)
-        found = {"kind": "localstack", "port": port, "servers": [], "environment": {
-            **servers.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}}
-        RUNNING.write_text(json.dumps(found, indent=1))
+    elif arguments.localstack:
+        found = start_localstack(arguments.port or 4566)
+    else:
+        found = start(arguments.port, arguments.server_port)
+    if found["kind"] == "localstack":
         print(LOCALSTACK_LACKS, file=sys.stderr)
-        say_environment(found)
-        return
+    say_environment(found)
+
+
+def start_localstack(port: int) -> dict:
+    if not shutil.which("docker"):
+        raise Failure("docker is not installed; without --localstack nothing needs it")
+    clean()
+    compose("up", "--detach", "--wait", port=port)
+    STATE.mkdir()
+    environment = servers.CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+    return remember({"kind": "localstack", "port": port, "servers": [], "environment": environment})
+
+
+def start(port: int = 0, server_port: int = 0) -> dict:
+    """Starts MiniStack and our server before it."""
     build()
+    clean()
+    STATE.mkdir()
     started: list[Server] = []
     try:
-        started.append(servers.ministack(STATE, arguments.port))
+        started.append(servers.ministack(STATE, port))
         stack = deploy.Deployment("algotrading", started[0].url, "", str(STATE / "data-exchange"))
         sample.empty(stack.product)
-        started.append(servers.ours(STATE, started[0].url, Path(stack.exchange), stack.lake, arguments.server_port))
+        started.append(servers.ours(STATE, started[0].url, Path(stack.exchange), stack.lake, server_port))
     except BaseException:
         for one in reversed(started):
             servers.stop(one)
         raise
     emulator, ours = (one.url for one in started)
-    found = {"kind": "ministack", "servers": [asdict(one) for one in started],
-             "environment": servers.CREDENTIALS | servers.endpoints(emulator, ours)}
-    RUNNING.write_text(json.dumps(found, indent=1))
     for one in started:
         print(f"# {one.name}: {one.url}, process {one.pid}, log {os.path.relpath(one.log)}", file=sys.stderr)
-    say_environment(found)
+    environment = servers.CREDENTIALS | servers.endpoints(emulator, ours)
+    return remember({"kind": "ministack", "servers": [asdict(one) for one in started], "environment": environment})
+
+
+def remember(found: dict) -> dict:
+    RUNNING.write_text(json.dumps(found, indent=1))
+    return found
 
 
 def compose(*command: str, port: int) -> None:
-    if not shutil.which("docker"):
-        raise Failure("docker is not installed; without --localstack nothing needs it")
     done = subprocess.run(
         ["docker", "compose", "-f", HERE / "compose.yaml", *command], check=False, stdout=sys.stderr,
         env=os.environ | {"LOCALSTACK_PORT": str(port)},
@@ -108,13 +117,14 @@ def compose(*command: str, port: int) -> None:
 
 
 def clean() -> None:
-    """Stops what was started, whether or not all of it still runs."""
-    found = json.loads(RUNNING.read_text())
-    if found["kind"] == "localstack":
-        compose("down", port=found["port"])
-    for one in reversed(found["servers"]):
-        servers.stop(Server(**one))
-    shutil.rmtree(STATE)
+    """Stops what was started, whether or not all of it still runs, and removes what is left of it."""
+    if RUNNING.exists():
+        found = json.loads(RUNNING.read_text())
+        if found["kind"] == "localstack":
+            compose("down", port=found["port"])
+        for one in reversed(found["servers"]):
+            servers.stop(Server(**one))
+    shutil.rmtree(STATE, ignore_errors=True)
 
 
 def down(_: argparse.Namespace) -> None:
@@ -128,12 +138,7 @@ def down(_: argparse.Namespace) -> None:
 def eod(arguments: argparse.Namespace) -> int:
     session = arguments.session
     sample.before(session)
-    found = running()
-    if found is None:
-        quietly = argparse.Namespace(localstack=False, port=0, server_port=0)
-        up(quietly)
-        found = running()
-        assert found
+    found = running() or start()
     if found["kind"] == "localstack":
         raise Failure(LOCALSTACK_LACKS)
     build()
@@ -164,11 +169,24 @@ def eod(arguments: argparse.Namespace) -> int:
         for one in found["servers"]:
             print(f"the log of {one['name']} is {os.path.relpath(one['log'])}", file=sys.stderr)
         return 1
-    print(f"the lake is {stack.lake}: signals/, orders/, fills/, equity/, runs/ and reports/ have the day")
-    for report in run.output.get("report", {}).get("reports", []):
-        print(f"  {report['strategy']}: {report['url']}")
+    print(f"the lake is {stack.lake}: signals/, orders/, fills/, equity/, runs/ and reports/ have the day; tear sheets:")
+    for sheet in save_reports(stack, session):
+        print(f"  {os.path.relpath(sheet)}")
     print("./localstack/up says the environment with which AWS's clients find it; ./localstack/down ends it")
     return 0
+
+
+def save_reports(stack: deploy.Deployment, session: str) -> list[Path]:
+    """Copies a session's tear sheets to the disk: the emulator's objects are in its memory."""
+    saved = []
+    for strategy in stack.strategies:
+        for name in day.objects(stack, f"lake/reports/{strategy}/{session}/"):
+            if name.endswith(".html"):
+                file = STATE / "reports" / session / strategy / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                stack.client("s3").download_file(stack.bucket, f"lake/reports/{strategy}/{session}/{name}", str(file))
+                saved.append(file)
+    return saved
 
 
 def main() -> int:

@@ -59,7 +59,10 @@ def announce(stack: Deployment, revision: str) -> None:
 def fire(stack: Deployment, session: str, seconds: float = 30) -> str:
     """Has the schedule start the machine for a session; the execution's ARN."""
     machine = stack.client("stepfunctions")
-    executions = lambda: {one["executionArn"] for one in machine.list_executions(stateMachineArn=stack.machine)["executions"]}  # noqa: E731
+
+    def executions() -> set[str]:
+        return {one["executionArn"] for one in machine.list_executions(stateMachineArn=stack.machine)["executions"]}
+
     known = executions()
     # The clock of an at() has no fractions of a second.
     at = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
@@ -131,9 +134,8 @@ def table(steps: list[Step]) -> list[str]:
     """A timeline for people: what does something, with its pauses left out."""
     shown = [step for step in steps if step.kind in ("Task", "Map", "Fail", "Succeed")]
     width = max([len(step.name) for step in shown], default=0)
-    return [
-        f"{step.name:<{width}}  {step.seconds:7.3f} s{f'  called {step.times} times' if step.times > 1 else ''}" for step in shown
-    ]
+    often = lambda step: f"  called {step.times} times" if step.times > 1 else ""
+    return [f"{step.name:<{width}}  {step.seconds:7.3f} s{often(step)}" for step in shown]
 
 
 def notices(stack: Deployment, seconds: float = 0) -> list[tuple[str, str]]:

@@ -81,20 +81,23 @@ class Deployment:
     begin: str = "2000-03-01"
     strategies: dict[str, str] = field(default_factory=lambda: dict(STRATEGIES))
     limits: str = LIMITS
+    # Further environment of the functions and the containers, or other than the usual.
+    variables: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def _session(self) -> boto3.Session:
-        return boto3.Session(
-            aws_access_key_id=self.access_key, aws_secret_access_key="test", region_name=REGION  # noqa: S106
-        )
+    def _clients(self) -> dict:
+        return {}
 
     def client(self, service: str):
         """A client, sent to our server where that speaks the service."""
-        ours = service.replace("-", "_").upper() in servers.OURS
-        return self._session.client(
-            service, endpoint_url=self.server if ours else self.emulator,
-            config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}),
-        )
+        if service not in self._clients:
+            session = boto3.Session(aws_access_key_id=self.access_key, aws_secret_access_key="test", region_name=REGION)
+            ours = service.replace("-", "_").upper() in servers.OURS
+            self._clients[service] = session.client(
+                service, endpoint_url=self.server if ours else self.emulator,
+                config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}),
+            )
+        return self._clients[service]
 
     # Names.
     bucket = property(lambda self: f"{self.name}-lake")
@@ -133,7 +136,7 @@ class Deployment:
             "SECURITY_GROUPS": "sg-offline",
             "TASK_PREFIX": f"{self.name}-",
             "TOPIC_ARN": self.topic,
-        } | servers.endpoints(self.emulator, self.server)
+        } | servers.endpoints(self.emulator, self.server) | self.variables
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1))
@@ -209,7 +212,8 @@ def _containers(stack: Deployment) -> None:
     variables = stack.environment | servers.CREDENTIALS | {"AWS_ACCESS_KEY_ID": stack.access_key}
     for name in CONTAINERS:
         ecs.register_task_definition(
-            family=f"{stack.name}-{name}", requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512",
+            family=f"{stack.name}-{name}", requiresCompatibilities=["FARGATE"], networkMode="awsvpc",
+            cpu="256", memory="512",
             containerDefinitions=[{
                 "name": name, "image": name, "essential": True,
                 "environment": [{"name": key, "value": value} for key, value in variables.items()],
@@ -229,18 +233,25 @@ def _events(stack: Deployment) -> None:
     stack.client("scheduler").create_schedule(
         Name=f"{stack.name}-eod", State="DISABLED", FlexibleTimeWindow={"Mode": "OFF"},
         ScheduleExpression="cron(30 18 ? * MON-FRI *)", ScheduleExpressionTimezone="America/New_York",
-        Target={"Arn": stack.machine, "RoleArn": stack.role, "Input": json.dumps({"time": "<aws.scheduler.scheduled-time>"})},
+        Target={
+            "Arn": stack.machine, "RoleArn": stack.role, "Input": json.dumps({"time": "<aws.scheduler.scheduled-time>"}),
+        },
     )
     events, rule = stack.client("events"), f"{stack.name}-published"
     events.put_rule(
-        Name=rule, EventPattern=json.dumps({"source": EVENT_SOURCES, "detail-type": [EVENT], "resources": [stack.data_set]})
+        Name=rule,
+        EventPattern=json.dumps({"source": EVENT_SOURCES, "detail-type": [EVENT], "resources": [stack.data_set]}),
     )
     events.put_targets(Rule=rule, Targets=[{"Id": "export", "Arn": stack.function("export-assets")}])
 
 
 def _lake(stack: Deployment, programs: Path) -> None:
     """What people put into a lake: run files, limits, the promoted model."""
-    put = lambda path, body: stack.client("s3").put_object(Bucket=stack.bucket, Key=f"lake/{path}", Body=body)  # noqa: E731
+    s3 = stack.client("s3")
+
+    def put(path: str, body: bytes) -> None:
+        s3.put_object(Bucket=stack.bucket, Key=f"lake/{path}", Body=body)
+
     for name, strategy in stack.strategies.items():
         put(f"strategies/{name}.toml", RUN_FILE.format(strategy=strategy, begin=stack.begin).encode())
     put("watch/limits.toml", stack.limits.encode())
@@ -262,13 +273,18 @@ def promoted_model(programs: Path, folder: Path) -> dict[str, bytes]:
     return _model
 
 
-def statements(lake: str) -> list[tuple[str, str]]:
-    """The shipped tables and views, in the order in which they are made."""
-    found = []
-    for kind in ("tables", "views"):
-        for file in sorted((TOP / "crates" / "queries" / "sql" / kind).glob("*.sql")):
-            found.append((file.stem, file.read_text().replace("{lake}", lake)))
-    return found
+def statements(lake: str, database: str) -> list[tuple[str, str]]:
+    """What makes the shipped tables and views, in order: a table's text makes it, a view's is only its query."""
+    sql = TOP / "crates" / "queries" / "sql"
+    tables = [
+        (file.stem, file.read_text().replace("{lake}", lake).replace("algo_data.", f"{database}."))
+        for file in sorted((sql / "tables").glob("*.sql"))
+    ]
+    views = [
+        (file.stem, f"CREATE OR REPLACE VIEW {file.stem} AS\n{file.read_text()}")
+        for file in sorted((sql / "views").glob("*.sql"))
+    ]
+    return tables + views
 
 
 class QueryFailed(Exception):
@@ -302,9 +318,12 @@ def _catalogue(stack: Deployment) -> None:
     glue.create_database(DatabaseInput={"Name": stack.database})
     stack.client("athena").create_work_group(
         Name=stack.workgroup,
-        Configuration={"ResultConfiguration": {"OutputLocation": f"s3://{stack.bucket}/athena/"}, "EnforceWorkGroupConfiguration": True},
+        Configuration={
+            "ResultConfiguration": {"OutputLocation": f"s3://{stack.bucket}/athena/"},
+            "EnforceWorkGroupConfiguration": True,
+        },
     )
-    for name, sql in statements(stack.lake):
+    for name, sql in statements(stack.lake, stack.database):
         try:
             query(stack, sql)
         except QueryFailed as error:

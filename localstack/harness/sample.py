@@ -41,7 +41,8 @@ def before(session: str) -> str:
     known = sessions()
     if session not in known[1:]:
         raise NoSuchSession(
-            f"the sample has no bars of all symbols on {session}; it has from {known[1]} to {known[-1]}, on days the exchange was open"
+            f"the sample has no bars of all symbols on {session}; "
+            f"it has from {known[1]} to {known[-1]}, on days the exchange was open"
         )
     return known[known.index(session) - 1]
 
@@ -52,9 +53,11 @@ def publish(
 ) -> str:
     """Makes a revision with the bars from one day to another, both included, each as `edit` returns it (None for none).
 
-    The manifest comes last: what has none is not published.
+    The manifest comes last: what has none is not published. A revision that is published does not change any more.
     """
     folder = product / revision
+    if (folder / "revision.json").exists():
+        return revision
     folder.mkdir(parents=True, exist_ok=True)
     for symbol in SYMBOLS:
         header, found = rows(symbol)

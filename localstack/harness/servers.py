@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,12 +188,3 @@ def _reap(pid: int) -> None:
 def endpoints(emulator: str, server: str) -> dict[str, str]:
     """What sends the clients of AWS here."""
     return {"AWS_ENDPOINT_URL": emulator} | {f"AWS_ENDPOINT_URL_{service}": server for service in OURS}
-
-
-def reset(emulator: str) -> None:
-    """Forgets everything that MiniStack has."""
-    urllib.request.urlopen(urllib.request.Request(f"{emulator}/_ministack/reset", method="POST"), timeout=30).close()
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text()) if path.exists() else {}

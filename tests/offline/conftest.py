@@ -1,0 +1,134 @@
+"""One MiniStack for all tests, and for each test a stack of its own on it with a server of ours before it.
+
+`./test` builds the programs. Where the SQL engine is not built (`./test --fast`) the tests are skipped, and say so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "localstack"))
+
+from harness import day, deploy, sample, servers
+
+# A session on which the sample's strategies have orders and fills, and the one after it.
+DAY, NEXT = "2013-02-27", "2013-02-28"
+# Enough for every indicator; more would only be read again by every step.
+SINCE, BEGIN = "2011-06-01", "2012-05-21"
+
+
+class Offline:
+    """A stack, its vendor and its schedule, as a test uses them."""
+
+    def __init__(self, stack: deploy.Deployment, server: servers.Server, folder: Path):
+        self.stack, self.server, self.folder = stack, server, folder
+
+    def client(self, service: str):
+        return self.stack.client(service)
+
+    def publish(self, session: str = DAY, history: bool = True, announced: bool = False, **edit) -> list[str]:
+        """The vendor publishes what came before a session, and the session."""
+        made = [sample.history(self.stack.product, session, SINCE)] if history else []
+        before, evening = sample.before(session), sample.evening(session)
+        assert before
+        made.append(sample.publish(self.stack.product, f"day-{session}", evening, session, session, **edit))
+        if announced:
+            for revision in made:
+                day.announce(self.stack, revision)
+        return made
+
+    def fire(self, session: str = DAY, seconds: float = 180) -> day.Run:
+        """The schedule starts the machine; the run when it has ended."""
+        return day.wait(self.stack, day.fire(self.stack, session), seconds)
+
+    def start(self, session: str = DAY, seconds: float = 180, **given) -> day.Run:
+        """The same by hand, without waiting for the scheduler."""
+        return day.wait(self.stack, day.start(self.stack, {"session": session, **given}), seconds)
+
+    def query(self, sql: str) -> list[dict[str, str | None]]:
+        return deploy.query(self.stack, sql)
+
+    def notices(self, seconds: float = 2) -> list[tuple[str, str]]:
+        return day.notices(self.stack, seconds)
+
+    def objects(self, prefix: str = "lake/") -> dict[str, str]:
+        return day.objects(self.stack, prefix)
+
+    def records(self) -> dict[str, dict]:
+        """What the functions have written down, by key."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.stack.table)
+        return {
+            f"{one['pk']['S']}/{one['sk']['S']}": json.loads(one["body"]["S"]) for page in pages for one in page["Items"]
+        }
+
+    def calls(self, function: str) -> int:
+        """How often the state machine has called a function."""
+        metrics = self.client("stepfunctions").list_executions(stateMachineArn=self.stack.machine)["executions"]
+        arns = [one["executionArn"] for one in metrics]
+        resource = self.stack.function(function)
+        return sum(
+            event.get("taskScheduledEventDetails", {}).get("resource") == resource
+            for arn in arns for event in day.events(self.stack, arn)
+        )
+
+    def faults(self, *wanted: dict) -> None:
+        """Has our server fail as said; without any it fails no more."""
+        request = urllib.request.Request(
+            f"{self.server.url}/_offline/faults", method="POST", data=json.dumps(list(wanted)).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def logs(self) -> str:
+        """What our server and the containers that it ran have said."""
+        files = [Path(self.server.log), *sorted((self.folder / "tasks").rglob("*"))]
+        return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')}" for file in files if file.is_file())
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory):
+    programs = [*deploy.FUNCTIONS, *deploy.CONTAINERS, "algotrading", "offline-aws"]
+    missing = [name for name in programs if not (servers.binaries() / name).exists()]
+    if missing:
+        assert "ALGOTRADING_TEST_SQL" not in os.environ, f"not built: {', '.join(missing)}"
+        pytest.skip(f"not built: {', '.join(missing)}")
+    server = servers.ministack(tmp_path_factory.mktemp("ministack"))
+    try:
+        yield server
+    finally:
+        servers.stop(server)
+
+
+@pytest.fixture
+def make(emulator, tmp_path):
+    """Makes stacks; keyword arguments are those of `Deployment`."""
+    started: list[Offline] = []
+
+    def one(**given) -> Offline:
+        name = f"t-{uuid.uuid4().hex[:8]}"
+        folder = tmp_path / name
+        stack = deploy.Deployment(name, emulator.url, "", str(folder / "data-exchange"), **{"begin": BEGIN} | given)
+        server = servers.ours(folder, emulator.url, Path(stack.exchange), stack.lake)
+        stack.server = server.url
+        started.append(Offline(stack, server, folder))
+        deploy.deploy(stack)
+        return started[-1]
+
+    try:
+        yield one
+    finally:
+        for one_ in started:
+            servers.stop(one_.server)
+
+
+@pytest.fixture
+def offline(make) -> Offline:
+    """A stack with the sample's strategies, without bars."""
+    return make()
