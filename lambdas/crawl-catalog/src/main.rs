@@ -12,7 +12,7 @@ struct Input {
 
 fn main() -> ExitCode {
     kit::serve(|world, input: Input| {
-        let settings = world.catalogue();
+        let settings = world.catalogue()?;
         catalogue::crawl(&world.aws.catalog(), &world.records()?, &settings, &input.run, world.now())
     })
 }

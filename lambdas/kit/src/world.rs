@@ -110,9 +110,15 @@ impl World {
     }
 
     /// The crawler and its database.
-    #[must_use]
-    pub fn catalogue(&self) -> catalogue::Settings {
-        catalogue::Settings { crawler: variable("CRAWLER"), database: Self::database() }
+    ///
+    /// # Errors
+    /// A number that is none.
+    pub fn catalogue(&self) -> Outcome<catalogue::Settings> {
+        Ok(catalogue::Settings {
+            crawler: variable("CRAWLER"),
+            database: Self::database(),
+            seconds_max: number("CRAWL_SECONDS_MAX", catalogue::CRAWL_SECONDS_MAX)?,
+        })
     }
 
     /// Queries, and how much one may read.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Trouble, What, body, put};
 
-/// After how many seconds a crawl is given up.
-const CRAWL_SECONDS_MAX: i64 = 1_800;
+/// After how many seconds a crawl is given up, unless said.
+pub const CRAWL_SECONDS_MAX: u64 = 1_800;
 
 /// What the step is set up with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Settings {
     pub crawler: Option<String>,
     /// Name of the database.
     pub database: String,
+    /// After how many seconds a crawl is given up.
+    pub seconds_max: u64,
 }
 
 /// What the step gives.
@@ -49,7 +51,7 @@ pub fn crawl(
     now: Timestamp,
 ) -> Outcome<Crawled> {
     if let Some(crawler) = &settings.crawler
-        && !ended(catalog, records, crawler, run, now)?
+        && !ended(catalog, records, (crawler, settings.seconds_max), run, now)?
     {
         return Ok(Crawled::default());
     }
@@ -73,7 +75,13 @@ pub fn crawl(
     Ok(Crawled { done: true, tables })
 }
 
-fn ended(catalog: &dyn Catalog, records: &dyn Records, crawler: &str, run: &str, now: Timestamp) -> Outcome<bool> {
+fn ended(
+    catalog: &dyn Catalog,
+    records: &dyn Records,
+    (crawler, seconds_max): (&str, u64),
+    run: &str,
+    now: Timestamp,
+) -> Outcome<bool> {
     let key = Key::new("crawl", run);
     let stands = catalog.crawler(crawler)?;
     let last = stands.last.as_ref().map(|(began, _)| began.clone());
@@ -88,8 +96,8 @@ fn ended(catalog: &dyn Catalog, records: &dyn Records, crawler: &str, run: &str,
     let began = last != record.before;
     if stands.running || !began {
         let seconds = (now.nanos() - record.since.nanos()) / 1_000_000_000;
-        if seconds > CRAWL_SECONDS_MAX {
-            let text = format!("the crawler {crawler} has not ended within {} minutes", CRAWL_SECONDS_MAX / 60);
+        if seconds > seconds_max as i64 {
+            let text = format!("the crawler {crawler} has not ended within {seconds_max} seconds");
             return Err(Trouble::new(What::CrawlFailed, text));
         }
         if !stands.running {

@@ -117,7 +117,8 @@ pub fn ingest(
                 return Err(Trouble::new(What::IngestFailed, text));
             }
             let one = One { lake, landing, data_set, revision: &revision, profile: settings.profile.as_deref() };
-            let summary = one.import(&assets, known_at, behind)?;
+            // Somebody is writing, or has died doing so: then its lock lapses, and the call after that gets it.
+            let Some(summary) = one.import(&assets, known_at, behind)? else { return Ok(answer) };
             let record = IngestRecord { published_at: exported.published_at, summary: summary.clone() };
             put(records, &own, &record, 0)?;
             newest = Some(known_at);
@@ -137,7 +138,8 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn import(&self, assets: &[Object], known_at: Timestamp, behind: bool) -> Outcome<RevisionSummary> {
+    /// Nothing when another import is running.
+    fn import(&self, assets: &[Object], known_at: Timestamp, behind: bool) -> Outcome<Option<RevisionSummary>> {
         let failed = |text: String| {
             let text = format!("revision {} of data set {} is not in the lake: {text}", self.revision, self.data_set);
             Trouble::new(What::IngestFailed, text)
@@ -164,6 +166,7 @@ impl One<'_> {
             }
             match self.try_import(&paths, known_at, behind) {
                 Ok(summary) => break summary,
+                Err(LakeError::Locked { .. }) => return Ok(None),
                 Err(error) => match at_fault(&error) {
                     Some(path) if paths.contains(&path) => {
                         paths.retain(|one| *one != path);
@@ -174,7 +177,7 @@ impl One<'_> {
                     }
                     _ => {
                         let what = match &error {
-                            LakeError::Store { .. } | LakeError::Locked { .. } => What::Transient,
+                            LakeError::Store { .. } => What::Transient,
                             _ => What::IngestFailed,
                         };
                         return Err(Trouble { what, ..failed(format!("{:#}", anyhow::Error::new(error))) });
@@ -183,7 +186,7 @@ impl One<'_> {
             }
         };
         let ImportSummary { read, stored, unchanged, quarantined, .. } = summary;
-        Ok(RevisionSummary {
+        Ok(Some(RevisionSummary {
             data_set: self.data_set.to_owned(),
             revision: self.revision.to_owned(),
             read,
@@ -191,7 +194,7 @@ impl One<'_> {
             unchanged,
             quarantined,
             refused_assets,
-        })
+        }))
     }
 
     fn try_import(&self, paths: &[PathBuf], known_at: Timestamp, behind: bool) -> Result<ImportSummary, LakeError> {

@@ -312,7 +312,11 @@ impl World<'_> {
             clock.note("ingest", format!("{read} rows read, {stored} stored, {quarantined} in quarantine"));
             input.ingest = Some(ingested);
         }
-        let settings = catalogue::Settings { crawler: None, database: "algo_data".to_owned() };
+        let settings = catalogue::Settings {
+            crawler: None,
+            database: "algo_data".to_owned(),
+            seconds_max: catalogue::CRAWL_SECONDS_MAX,
+        };
         let crawled = catalogue::crawl(&LakeCatalog(lake), *records, &settings, &plan.run, now)?;
         clock.note("crawl", format!("{} tables are as declared", crawled.tables.len()));
         match sibling::SQL.is_built() {

@@ -139,3 +139,16 @@ fn a_revision_from_the_future_is_refused_with_both_times() {
     let failed = run(&place, "2013-03-01T00:00:00Z", u64::MAX).unwrap_err();
     assert!(failed.text.contains("2033-02-28T23:00:00Z") && failed.text.contains("2013-03-01T00:00:00Z"), "{failed}");
 }
+
+#[test]
+fn another_import_is_waited_for() {
+    let place = Place::new();
+    place.publish("r1", "2013-02-28T23:00:00Z", &[("a.csv", &rows("2013-02-28", 10))]);
+    place.write("lake/.lock", "process 1 on elsewhere");
+    let lock = std::fs::OpenOptions::new().write(true).open(place.path("lake/.lock")).unwrap();
+    lock.lock().unwrap();
+    let waiting = run(&place, "2013-03-01T00:00:00Z", u64::MAX).unwrap();
+    assert_eq!((waiting.done, waiting.oversized, waiting.revisions.len()), (false, false, 0));
+    drop(lock);
+    assert!(run(&place, "2013-03-01T00:00:00Z", u64::MAX).unwrap().done);
+}

@@ -122,7 +122,7 @@ fn catalogue(changed: Option<(&'static str, Option<Table>)>) -> Declared {
 }
 
 fn settings(crawler: Option<&str>) -> Settings {
-    Settings { crawler: crawler.map(str::to_owned), database: "algo_data".into() }
+    Settings { crawler: crawler.map(str::to_owned), database: "algo_data".into(), seconds_max: 1_800 }
 }
 
 #[test]
@@ -181,5 +181,5 @@ fn a_crawl_is_started_once_for_a_run_and_waited_for() {
     assert!(!step("2013-03-02T00:00:06Z", "c").unwrap().done);
     state(true, Some(("11:00", None)));
     let failed = step("2013-03-02T00:40:00Z", "c").unwrap_err();
-    assert_eq!(failed.text, "the crawler c has not ended within 30 minutes");
+    assert_eq!(failed.text, "the crawler c has not ended within 1800 seconds");
 }
