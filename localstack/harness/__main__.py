@@ -209,6 +209,9 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
     except (ClientError, BotoCoreError) as error:
         print(f"error: a server of the offline AWS refused: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted; ./localstack/down stops what runs", file=sys.stderr)
+        return 130
     return 1
 
 

@@ -243,6 +243,19 @@ def _events(stack: Deployment) -> None:
         EventPattern=json.dumps({"source": EVENT_SOURCES, "detail-type": [EVENT], "resources": [stack.data_set]}),
     )
     events.put_targets(Rule=rule, Targets=[{"Id": "export", "Arn": stack.function("export-assets")}])
+    # What the machine cannot catch: its own time-out, and a person who stops it.
+    rule = f"{stack.name}-ended"
+    events.put_rule(Name=rule, EventPattern=json.dumps({
+        "source": ["aws.states"], "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"stateMachineArn": [stack.machine], "status": ["TIMED_OUT", "ABORTED"]},
+    }))
+    events.put_targets(Rule=rule, Targets=[{
+        "Id": "people", "Arn": stack.topic, "InputTransformer": {
+            "InputPathsMap": {"run": "$.detail.name", "status": "$.detail.status"},
+            "InputTemplate": '"The end-of-day run <run> ended as <status> before it was done. '
+            'Start it again for the same session."',
+        },
+    }])
 
 
 def _lake(stack: Deployment, programs: Path) -> None:

@@ -20,8 +20,11 @@ from harness import day, deploy, sample, servers
 
 # A session on which the sample's strategies have orders and fills, and the one after it.
 DAY, NEXT = "2013-02-27", "2013-02-28"
+# Two are enough for every way, and a task takes seconds.
+STRATEGIES = {name: deploy.STRATEGIES[name] for name in ("ema", "forecast")}
 # Enough for every indicator; more would only be read again by every step.
-SINCE, BEGIN = "2011-06-01", "2012-05-21"
+SINCE = "2011-06-01"
+USUAL = {"begin": "2012-05-21", "strategies": STRATEGIES}
 
 
 class Offline:
@@ -79,10 +82,17 @@ class Offline:
         )
 
     def faults(self, *wanted: dict) -> None:
-        """Has our server fail as said; without any it fails no more."""
+        """Has our server fail as said."""
+        for one in wanted:
+            self._faults("POST", json.dumps(one).encode())
+
+    def no_faults(self) -> None:
+        """Has it fail no more."""
+        self._faults("DELETE", None)
+
+    def _faults(self, method: str, body: bytes | None) -> None:
         request = urllib.request.Request(
-            f"{self.server.url}/_offline/faults", method="POST", data=json.dumps(list(wanted)).encode(),
-            headers={"Content-Type": "application/json"},
+            f"{self.server.url}/_offline/faults", method=method, data=body, headers={"Content-Type": "application/json"}
         )
         urllib.request.urlopen(request, timeout=10).close()
 
@@ -114,7 +124,7 @@ def make(emulator, tmp_path):
     def one(**given) -> Offline:
         name = f"t-{uuid.uuid4().hex[:8]}"
         folder = tmp_path / name
-        stack = deploy.Deployment(name, emulator.url, "", str(folder / "data-exchange"), **{"begin": BEGIN} | given)
+        stack = deploy.Deployment(name, emulator.url, "", str(folder / "data-exchange"), **USUAL | given)
         server = servers.ours(folder, emulator.url, Path(stack.exchange), stack.lake)
         stack.server = server.url
         started.append(Offline(stack, server, folder))
@@ -130,5 +140,5 @@ def make(emulator, tmp_path):
 
 @pytest.fixture
 def offline(make) -> Offline:
-    """A stack with the sample's strategies, without bars."""
+    """A stack with two of the sample's strategies, without bars."""
     return make()

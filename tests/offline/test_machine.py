@@ -1,7 +1,7 @@
 """The ways through the state machine that a day seldom takes, on the real functions."""
 
 from conftest import DAY, SINCE
-from harness import sample
+from harness import day, sample
 from test_day import STEPS, steps
 
 
@@ -50,3 +50,10 @@ def test_a_day_that_failed_goes_on_when_the_cause_is_gone(offline):
     assert run.status == "SUCCEEDED", f"{run.error}: {run.reason}\n{offline.logs()}"
     assert {one["strategy"]: one["attempt"] for one in run.output["strategies"]}["ema"] == 2
     assert [subject for subject, _ in offline.notices()][-1].endswith("is done")
+
+
+def test_a_run_that_is_stopped_is_told(offline):
+    arn = day.start(offline.stack, {"session": DAY}, name="stopped")
+    offline.client("stepfunctions").stop_execution(executionArn=arn)
+    [(_, text)] = offline.notices(5)
+    assert "stopped" in text and "ABORTED" in text
