@@ -81,20 +81,21 @@ class Offline:
             for arn in arns for event in day.events(self.stack, arn)
         )
 
-    def faults(self, *wanted: dict) -> None:
-        """Has our server fail as said."""
-        for one in wanted:
-            self._faults("POST", json.dumps(one).encode())
-
-    def no_faults(self) -> None:
-        """Has it fail no more."""
-        self._faults("DELETE", None)
-
-    def _faults(self, method: str, body: bytes | None) -> None:
+    def _offline(self, method: str, body: dict | None = None) -> None:
         request = urllib.request.Request(
-            f"{self.server.url}/_offline/faults", method=method, data=body, headers={"Content-Type": "application/json"}
+            f"{self.server.url}/_offline/faults", method=method, data=json.dumps(body).encode() if body else None,
+            headers={"Content-Type": "application/json"},
         )
         urllib.request.urlopen(request, timeout=10).close()
+
+    def faults(self, *wanted: dict) -> None:
+        """Has our server fail as said, beside what it was told before."""
+        for one in wanted:
+            self._offline("POST", one)
+
+    def no_faults(self) -> None:
+        """Has it fail no more, and lets go what hangs."""
+        self._offline("DELETE")
 
     def logs(self) -> str:
         """What our server and the containers that it ran have said."""
