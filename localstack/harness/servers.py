@@ -134,7 +134,9 @@ def ours(folder: Path, upstream: str, exchange: Path, lake: str, port: int = 0) 
 
 def command_of(pid: int) -> str:
     """The command line of a process; empty when there is none."""
-    shown = subprocess.run(["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    # Without -ww a long command is cut, and a server would not be known again.
+    ps = ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)]
+    shown = subprocess.run(ps, capture_output=True, text=True, check=False)
     line = shown.stdout.strip()
     return "" if line.startswith("Z") else line
 

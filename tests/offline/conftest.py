@@ -115,6 +115,7 @@ def emulator(tmp_path_factory):
         yield server
     finally:
         servers.stop(server)
+        assert not servers.command_of(server.pid), f"{server.name} is still running: process {server.pid}"
 
 
 @pytest.fixture
@@ -137,6 +138,7 @@ def make(emulator, tmp_path):
     finally:
         for one_ in started:
             servers.stop(one_.server)
+            assert not servers.command_of(one_.server.pid), f"{one_.server.name} is still running"
 
 
 @pytest.fixture
