@@ -91,7 +91,7 @@ class Deployment:
     def client(self, service: str):
         """A client, sent to our server where that speaks the service."""
         if service not in self._clients:
-            session = boto3.Session(aws_access_key_id=self.access_key, aws_secret_access_key="test", region_name=REGION)
+            session = boto3.Session(aws_access_key_id=self.access_key, aws_secret_access_key=servers.CREDENTIALS["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
             ours = service.replace("-", "_").upper() in servers.OURS
             self._clients[service] = session.client(
                 service, endpoint_url=self.server if ours else self.emulator,

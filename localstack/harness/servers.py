@@ -18,7 +18,8 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
+    # A word that stands nowhere else, so that a test can tell whether a log has it.
+    "AWS_SECRET_ACCESS_KEY": "an-offline-secret",
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
