@@ -10,6 +10,7 @@
 //! - `tables` the folders as tables; which file is broken
 //! - `views` the public views and their as-of forms
 //! - `statement` one read-only statement, with Trino's special forms rewritten
+//! - [`elsewhere`] tables and views that a catalogue names, wherever their files lie
 //! - `catalog` what SHOW and DESCRIBE answer
 //! - [`functions`] Trino's functions, each with an example that is a test
 //! - [`output`] table, CSV, JSON
@@ -21,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod catalog;
+pub mod elsewhere;
 pub mod error;
 pub mod functions;
 pub mod output;
@@ -32,9 +34,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 use object_store::ObjectStore;
@@ -64,16 +69,16 @@ impl Default for Options {
 
 /// An open lake, ready for queries.
 pub struct Session {
-    location: String,
-    store: Arc<dyn ObjectStore>,
+    /// The lake and its place, where it is one.
+    source: Option<(String, Arc<dyn ObjectStore>)>,
     context: SessionContext,
-    /// Record tables that cannot be read; an error only for the queries that name them.
-    broken: Vec<(&'static str, SqlError)>,
+    /// Tables and views that cannot be read; an error only for the queries that name them.
+    broken: Vec<(String, SqlError)>,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("Session").field("location", &self.source.as_ref().map(|one| &one.0)).finish_non_exhaustive()
     }
 }
 
@@ -81,7 +86,7 @@ impl Session {
     /// Opens a lake: a folder or `s3://bucket/prefix`.
     pub async fn open(location: &str, options: Options) -> Result<Self, SqlError> {
         let store = lake::location::store(location)?;
-        let context = context(options)?;
+        let context = context(options, SCHEMA)?;
         let url = object_store_url()?;
         context.runtime_env().register_object_store(url.as_ref(), Arc::clone(&store));
         let tables = tables::register(&context, store.as_ref(), location).await?;
@@ -89,7 +94,8 @@ impl Session {
             return Err(SqlError::Empty { location: location.to_owned() });
         }
         views::register(&context).await.map_err(|error| SqlError::from_engine(&error))?;
-        Ok(Self { location: location.to_owned(), store, context, broken: tables.broken })
+        let broken = tables.broken.into_iter().map(|(table, error)| (table.to_owned(), error)).collect();
+        Ok(Self { source: Some((location.to_owned(), store)), context, broken })
     }
 
     /// Plans and starts one read-only statement.
@@ -107,17 +113,23 @@ impl Session {
         }
         let started = async {
             let frame = self.context.execute_logical_plan(plan).await?;
-            frame.execute_stream().await
+            let plan = frame.create_physical_plan().await?;
+            let scanned_bytes = scanned_bytes(plan.as_ref());
+            Ok((execute_stream(plan, self.context.task_ctx())?, scanned_bytes))
         };
         match started.await {
-            Ok(stream) => Ok(Rows { session: self, stream }),
+            Ok((stream, scanned_bytes)) => Ok(Rows { session: self, stream, scanned_bytes }),
             Err(error) => Err(self.explain(&error).await),
         }
     }
 
     /// Turns the engine's error into a sentence, looking for the broken file when data was unreadable.
     async fn explain(&self, error: &datafusion::error::DataFusionError) -> SqlError {
-        match tables::explain(self.store.as_ref(), &self.location, error).await {
+        let explained = match &self.source {
+            Some((location, store)) => tables::explain(store.as_ref(), location, error).await,
+            None => SqlError::from_engine(error),
+        };
+        match explained {
             SqlError::Query(text) => {
                 match text.strip_prefix("Invalid function '").and_then(|rest| rest.split_once('\'')) {
                     Some((name, _)) => self.unknown_function(name),
@@ -134,7 +146,7 @@ impl Session {
             return error;
         };
         let table = name.rsplit('.').next().unwrap_or_default();
-        self.broken.iter().find(|(broken, _)| *broken == table).map_or(error, |(_, reason)| reason.clone())
+        self.broken.iter().find(|(broken, _)| broken == table).map_or(error, |(_, reason)| reason.clone())
     }
 
     /// The engine proposes one of its own names, by chance among equals; this is the same each time.
@@ -158,6 +170,7 @@ impl Session {
 pub struct Rows<'a> {
     session: &'a Session,
     stream: SendableRecordBatchStream,
+    scanned_bytes: u64,
 }
 
 impl std::fmt::Debug for Rows<'_> {
@@ -172,6 +185,11 @@ impl Rows<'_> {
         self.stream.schema()
     }
 
+    /// Size of the files that are read; fewer bytes of them may be.
+    pub fn scanned_bytes(&self) -> u64 {
+        self.scanned_bytes
+    }
+
     /// The next batch, or nothing at the end.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, SqlError> {
         match self.stream.next().await {
@@ -182,9 +200,17 @@ impl Rows<'_> {
     }
 }
 
-fn context(options: Options) -> Result<SessionContext, SqlError> {
+fn scanned_bytes(plan: &dyn ExecutionPlan) -> u64 {
+    let source = plan.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
+    let config = source.and_then(|source| source.downcast_ref::<FileScanConfig>());
+    let files = config.into_iter().flat_map(|config| &config.file_groups).flat_map(|group| group.files());
+    let own: u64 = files.map(|file| file.object_meta.size).sum();
+    own + plan.children().iter().map(|child| scanned_bytes(child.as_ref())).sum::<u64>()
+}
+
+fn context(options: Options, schema: &str) -> Result<SessionContext, SqlError> {
     let mut config = SessionConfig::new()
-        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_default_catalog_and_schema(CATALOG, schema)
         .with_information_schema(true)
         .with_target_partitions(options.threads.max(1));
     // Runs may keep their records in folders of their own.

@@ -241,7 +241,7 @@ fn known_tables(context: &SessionContext, statement: &Statement, functions: &BTr
 fn unknown(context: &SessionContext, reference: &TableReference) -> SqlError {
     let mut known = context
         .catalog(CATALOG)
-        .and_then(|catalog| catalog.schema(SCHEMA))
+        .and_then(|catalog| catalog.schema(&context.state().config_options().catalog.default_schema))
         .map(|schema| schema.table_names())
         .unwrap_or_default();
     known.sort_unstable();

@@ -183,7 +183,7 @@ pub(super) fn is_text(found: &DataType) -> bool {
 }
 
 /// The name Trino has for a type.
-pub(crate) fn trino_type(found: &DataType) -> String {
+pub fn trino_type(found: &DataType) -> String {
     match found {
         DataType::Null => "unknown".to_owned(),
         DataType::Boolean => "boolean".to_owned(),

@@ -23,7 +23,7 @@ mod text;
 
 use datafusion::prelude::SessionContext;
 
-pub(crate) use kernel::trino_type;
+pub use kernel::trino_type;
 pub use reference::{Entry, REFERENCE, markdown};
 
 /// Adds every function to a session, over the engine's own of the same name.

@@ -53,6 +53,20 @@ pub async fn write(rows: &mut Rows<'_>, format: Format, out: &mut impl Write) ->
     Ok(count)
 }
 
+/// The values of a batch as text, row by row; null is none.
+///
+/// # Errors
+/// A value that cannot be written as text.
+pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>, SqlError> {
+    let options = options();
+    let formatters = formatters(batch, &options)?;
+    let value = |row: usize, at: usize| match is_null(batch.column(at), row) {
+        true => Ok(None),
+        false => cell(&formatters[at], row).map(Some),
+    };
+    (0..batch.num_rows()).map(|row| (0..formatters.len()).map(|at| value(row, at)).collect()).collect()
+}
+
 fn options() -> FormatOptions<'static> {
     FormatOptions::new().with_null("")
 }
