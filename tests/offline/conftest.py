@@ -93,6 +93,11 @@ class Offline:
         for one in wanted:
             self._offline("POST", one)
 
+    def requests(self, service: str, call: str) -> list[dict]:
+        """The calls of a kind that our server has answered."""
+        with urllib.request.urlopen(f"{self.server.url}/_offline/requests", timeout=10) as answer:
+            return [one for one in json.load(answer) if (one["service"], one["call"]) == (service, call)]
+
     def no_faults(self) -> None:
         """Has it fail no more, and lets go what hangs."""
         self._offline("DELETE")

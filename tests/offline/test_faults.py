@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.request
 
 import pytest
 
@@ -51,18 +50,13 @@ def whole(offline, session=DAY, symbols=sample.SYMBOLS):
     assert orders["n"] == orders["ids"], "an order stands there twice"
 
 
-def requests(offline, service, call):
-    with urllib.request.urlopen(f"{offline.server.url}/_offline/requests", timeout=10) as answer:
-        return [one for one in json.load(answer) if (one["service"], one["call"]) == (service, call)]
-
-
 def test_an_export_job_that_fails(offline):
     offline.publish(DAY)
     offline.faults({"service": "dataexchange", "do": "fail_job", "message": "the key's policy denies it"})
     failed(offline, offline.start(DAY), "ExportFailed", "the key's policy denies it", "data set eod-us")
     mended(offline)
     # The revision whose job went well was not exported again.
-    assert len(requests(offline, "dataexchange", "StartJob")) == 3
+    assert len(offline.requests("dataexchange", "StartJob")) == 3
 
 
 def test_one_malformed_asset_of_several(offline):
@@ -177,7 +171,7 @@ def test_a_notice_that_comes_twice_and_late_exports_once(offline):
         day.announce(offline.stack, revision)
     time.sleep(0.5)
     mended(offline)
-    assert len(requests(offline, "dataexchange", "StartJob")) == 2
+    assert len(offline.requests("dataexchange", "StartJob")) == 2
 
 
 def test_revisions_out_of_order(offline):
