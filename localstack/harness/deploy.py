@@ -115,6 +115,8 @@ class Deployment:
     machine = property(lambda self: f"arn:aws:states:{REGION}:{self.account}:stateMachine:{self.name}-eod")
     role = property(lambda self: f"arn:aws:iam::{self.account}:role/{self.name}")
     product = property(lambda self: Path(self.exchange) / self.data_set)
+    # What the functions say.
+    logs = property(lambda self: Path(self.exchange).parent / "functions")
 
     def function(self, name: str) -> str:
         return f"arn:aws:lambda:{REGION}:{self.account}:function:{self.name}-{name}"
@@ -154,13 +156,16 @@ def _arn_names() -> dict[str, str]:
     return {"".join(part.title() for part in name.split("-")) + "Arn": name for name in FUNCTIONS}
 
 
-def bootstrap(program: Path) -> bytes:
-    """A function's zip whose bootstrap becomes the program: a debug build is too large to be carried to and fro."""
+def bootstrap(program: Path, log: Path) -> bytes:
+    """A function's zip whose bootstrap becomes the program: a debug build is too large to be carried to and fro.
+
+    What the function says goes to a file: MiniStack keeps it only of some calls.
+    """
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr = (stat.S_IFREG | 0o755) << 16
-        archive.writestr(entry, f'#!/bin/sh\nexec "{program}"\n')
+        archive.writestr(entry, f'#!/bin/sh\nexec "{program}" >>"{log}" 2>&1\n')
     return held.getvalue()
 
 
@@ -198,10 +203,11 @@ def _notices(stack: Deployment) -> None:
 
 def _functions(stack: Deployment, programs: Path) -> None:
     client = stack.client("lambda")
+    stack.logs.mkdir(parents=True, exist_ok=True)
     for name, seconds in FUNCTIONS.items():
         client.create_function(
             FunctionName=f"{stack.name}-{name}", Runtime="provided.al2023", Handler="bootstrap", Role=stack.role,
-            Code={"ZipFile": bootstrap(programs / name)}, Timeout=seconds, MemorySize=512,
+            Code={"ZipFile": bootstrap(programs / name, stack.logs / f"{name}.log")}, Timeout=seconds, MemorySize=512,
             Environment={"Variables": stack.environment},
         )
 

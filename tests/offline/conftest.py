@@ -103,8 +103,8 @@ class Offline:
         self._offline("DELETE")
 
     def logs(self) -> str:
-        """What our server and the containers that it ran have said."""
-        files = [Path(self.server.log), *sorted((self.folder / "tasks").rglob("*"))]
+        """What our server, the containers that it ran and the functions have said."""
+        files = [Path(self.server.log), *sorted((self.folder / "tasks").rglob("*")), *sorted(self.stack.logs.glob("*"))]
         return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')}" for file in files if file.is_file())
 
 
