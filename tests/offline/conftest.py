@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -123,18 +124,18 @@ def emulator(tmp_path_factory):
         assert not servers.command_of(server.pid), f"{server.name} is still running: process {server.pid}"
 
 
-@pytest.fixture
-def make(emulator, tmp_path):
+@contextlib.contextmanager
+def stacks(emulator, folder: Path):
     """Makes stacks; keyword arguments are those of `Deployment`."""
     started: list[Offline] = []
 
     def one(**given) -> Offline:
         name = f"t-{uuid.uuid4().hex[:8]}"
-        folder = tmp_path / name
-        stack = deploy.Deployment(name, emulator.url, "", str(folder / "data-exchange"), **USUAL | given)
-        server = servers.ours(folder, emulator.url, Path(stack.exchange), stack.lake)
+        place = folder / name
+        stack = deploy.Deployment(name, emulator.url, "", str(place / "data-exchange"), **USUAL | given)
+        server = servers.ours(place, emulator.url, Path(stack.exchange), stack.lake)
         stack.server = server.url
-        started.append(Offline(stack, server, folder))
+        started.append(Offline(stack, server, place))
         deploy.deploy(stack)
         return started[-1]
 
@@ -144,6 +145,13 @@ def make(emulator, tmp_path):
         for one_ in started:
             servers.stop(one_.server)
             assert not servers.command_of(one_.server.pid), f"{one_.server.name} is still running"
+
+
+@pytest.fixture
+def make(emulator, tmp_path):
+    """Makes stacks for one test."""
+    with stacks(emulator, tmp_path) as make_one:
+        yield make_one
 
 
 @pytest.fixture

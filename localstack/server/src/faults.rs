@@ -41,7 +41,8 @@ pub(crate) enum Wrong {
     /// The call takes longer.
     Delay { ms: u64 },
     /// The call answers 200 with this body.
-    WrongShape { body: String },
+    #[serde(rename = "wrong_shape")]
+    OtherShape { body: String },
     /// The started job ends as ERROR.
     FailJob { message: String },
     /// The started query ends as FAILED.
@@ -61,7 +62,7 @@ fn internal_error() -> u16 {
 impl Wrong {
     /// Done to the call itself, whatever the service; the others are done to what the call starts.
     fn is_at_the_door(&self) -> bool {
-        matches!(self, Self::Error { .. } | Self::Delay { .. } | Self::WrongShape { .. })
+        matches!(self, Self::Error { .. } | Self::Delay { .. } | Self::OtherShape { .. })
     }
 }
 

@@ -153,7 +153,7 @@ impl Server {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 return Refusal::new(&code, message).with_status(status).into_response();
             }
-            Some(Wrong::WrongShape { body }) => return (StatusCode::OK, body).into_response(),
+            Some(Wrong::OtherShape { body }) => return (StatusCode::OK, body).into_response(),
             Some(Wrong::Delay { ms }) => tokio::time::sleep(std::time::Duration::from_millis(ms)).await,
             _ => {}
         }
