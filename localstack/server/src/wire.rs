@@ -40,7 +40,7 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) message: String,
     /// What the service tells besides.
-    pub(crate) more: Map<String, Value>,
+    pub(crate) more: Vec<(String, Value)>,
 }
 
 /// What a call comes to.
@@ -49,7 +49,7 @@ pub(crate) type Answer<T> = Result<T, Refusal>;
 impl Refusal {
     /// The caller's mistake.
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code: code.to_owned(), message: message.into(), more: Map::new() }
+        Self { status: StatusCode::BAD_REQUEST, code: code.to_owned(), message: message.into(), more: Vec::new() }
     }
 
     /// With another status.
@@ -60,7 +60,7 @@ impl Refusal {
 
     /// With one more member.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.more.push((name.to_owned(), value.into()));
         self
     }
 
@@ -72,7 +72,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut body = self.more;
+        let mut body: Map<String, Value> = self.more.into_iter().collect();
         body.insert("__type".to_owned(), self.code.clone().into());
         // The services do not agree on the name, and clients take the one they know.
         body.insert("message".to_owned(), self.message.clone().into());

@@ -60,7 +60,8 @@ fn import(channels: Vec<PathBuf>) -> Result<Data> {
     }
     let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
     let now = Timestamp::from_nanos(i64::try_from(elapsed.as_nanos()).context("the clock is past 2262")?);
-    let request = ImportRequest { paths, profile: None, symbol: None, known_at: None, now, strict: false, behind: false };
+    let request =
+        ImportRequest { paths, profile: None, symbol: None, known_at: None, now, strict: false, behind: false };
     let summary = lake.import(&request, &mut |_| {}).context("the channels")?;
     println!("rows_read={} rows_stored={} rows_quarantined={}", summary.read, summary.stored, summary.quarantined);
     for (rule, rows) in &summary.rules {

@@ -181,8 +181,15 @@ fn a_channel_may_be_parquet_or_a_lake() {
     fs::write(&file, format!("dt,sym,open,high,low,close,vol\n{}", rows.collect::<String>())).unwrap();
     let lake = lake::Lake::create(channel.to_str().unwrap()).unwrap();
     let now = domain::Timestamp::parse("2026-01-02T00:00:00Z").unwrap();
-    let request =
-        lake::ImportRequest { paths: vec![file], profile: None, symbol: None, known_at: None, now, strict: true, behind: false };
+    let request = lake::ImportRequest {
+        paths: vec![file],
+        profile: None,
+        symbol: None,
+        known_at: None,
+        now,
+        strict: true,
+        behind: false,
+    };
     lake.import(&request, &mut |_| {}).unwrap();
     root.asks(&SHORT).trained();
     assert!(fs::read(root.path("model/weights.safetensors")).unwrap() == from_parquet);
