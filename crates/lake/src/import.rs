@@ -48,7 +48,7 @@ fn import_with(
         return Err(LakeError::KnownInFuture { known_at });
     }
     let paths = expand(&request.paths)?;
-    let lock = stage::lock(files)?;
+    let mut lock = stage::lock(files)?;
     if let Files::Folder(root) = files {
         stage::recover_locked(root)?;
     }
@@ -60,7 +60,7 @@ fn import_with(
         sorter: Sorter::new(staging.scratch(), words_in_memory),
         refusals: Refusals::new(staging.scratch()),
         staging: &staging,
-        lock,
+        lock: &mut lock,
         progress,
         bytes: (0, paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|data| data.len()).sum()),
         symbols: Vec::new(),
@@ -74,7 +74,7 @@ fn import_with(
     for path in &paths {
         import.read(path)?;
     }
-    let (summary, mut lock) = import.store()?;
+    let summary = import.store()?;
     staging.commit(files, &mut lock)?;
     Ok(summary)
 }
@@ -134,7 +134,7 @@ struct Import<'a> {
     request: &'a ImportRequest,
     delivery: Delivery,
     staging: &'a Staging,
-    lock: Lock,
+    lock: &'a mut Lock,
     progress: &'a mut dyn FnMut(Progress),
     /// Done and in all.
     bytes: (u64, u64),
@@ -237,7 +237,7 @@ impl Import<'_> {
     }
 
     /// Judges and writes what was read.
-    fn store(mut self) -> Result<(ImportSummary, Lock), LakeError> {
+    fn store(mut self) -> Result<ImportSummary, LakeError> {
         let sources: Vec<u64> = self.assets.iter().map(|asset| asset.source).collect();
         let name = format!("{}.parquet", self.name());
         let wanted: std::collections::HashSet<&str> = self.symbols.iter().map(Symbol::as_str).collect();
@@ -290,7 +290,7 @@ impl Import<'_> {
             self.manifest(copy)?;
         }
         self.tell(self.bytes.1, "done")?;
-        Ok((total, self.lock))
+        Ok(total)
     }
 
     /// Judges the bars and writes the new ones, year by year.

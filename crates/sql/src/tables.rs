@@ -106,7 +106,8 @@ async fn add(
     }
     let provider = match (schema(table), files.is_empty()) {
         (Some(schema), true) => empty(table, &schema)?,
-        (schema, false) => match listing(context, table, schema).await {
+        // What the system has written may be of an earlier version, with other columns.
+        (schema, false) => match listing(context, table, schema.filter(|_| CORE.contains(&table))).await {
             Ok(provider) => provider,
             Err(error) => return Err(explain(store, location, &error).await),
         },
