@@ -1,6 +1,6 @@
--- hist_data_daily_split_adjusted_as_of: what hist_data_daily_split_adjusted would have said at a given moment (UTC, ISO 8601),
--- from nothing but the rows known by then. On Athena a prepared statement: every parameter is the
--- same moment. Apart from the lines with a parameter this is the text of the view.
+-- hist_data_daily_split_adjusted_as_of: what hist_data_daily_split_adjusted would have said at a given moment, from nothing but the rows known by then.
+-- The moment is UTC, ISO 8601. On Athena a prepared statement: every parameter is the same moment. Apart from
+-- the lines with a parameter this is the text of the view.
 WITH bars AS (
   SELECT
     dt, sym, open, high, low, close, vol,

@@ -1,5 +1,5 @@
 -- late_bars: the bar was first known later than the evening of the day after its session; no run decides on it.
-SELECT sym, cast(min(known_at) AS varchar) AS first_known
+SELECT sym, date_format(min(known_at), '%Y-%m-%d %H:%i') AS first_known
 FROM bars_daily
 WHERE dt = cast(? AS date)
 GROUP BY sym

@@ -1,4 +1,4 @@
--- repeated_bars: the four prices are those of the bar before.
+-- repeated_bars: the four prices are those of the session before.
 SELECT today.sym AS sym, today.close AS close, before.vol AS vol_before, today.vol AS vol
 FROM hist_data_daily AS today
 JOIN hist_data_daily AS before ON before.sym = today.sym

@@ -1,4 +1,4 @@
--- unexplained_jumps: the close moved by more than 40 % against the bar before, and no split is known for the day.
+-- unexplained_jumps: the close moved by more than 40 % against the session before, and no split is known for the day.
 SELECT today.sym AS sym, before.close AS close_before, today.close AS close
 FROM hist_data_daily AS today
 JOIN hist_data_daily AS before ON before.sym = today.sym
