@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use arrow_schema::{DataType, TimeUnit};
-use domain::{SessionDate, Timestamp};
+use domain::{Calendar, SessionDate, Timestamp};
 use lake::Lake;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ports::catalog::{Catalog, Crawler, Table};
@@ -247,7 +247,9 @@ pub fn day(request: &Request<'_>) -> Result<Timeline> {
             request.lake
         ),
     };
-    let lake = Lake::create(request.lake)?;
+    // Without new data there must be some already; nothing is written into a folder that is no lake.
+    let due = Calendar::nyse().session(request.session).is_ok_and(|session| session.close <= request.now);
+    let lake = if due && request.exchange.is_none() { Lake::open(request.lake)? } else { Lake::create(request.lake)? };
     let records = FolderRecords(root.join("records"));
     let (notices, figures) = (KeptNotices::default(), KeptFigures::default());
     let mut clock = Clockwork { steps: Vec::new(), begun: Instant::now() };

@@ -145,6 +145,7 @@ fn what_cannot_be_is_one_sentence() {
     };
     assert!(said("2029-03-01", "lake").contains("run its end of day after that"));
     assert!(said("1970-01-01", "lake").contains("1990-01-01"));
+    assert!(said("2013-02-21", "lake").contains("there is no lake at `lake`"));
     assert!(said("2013-02-21", "s3://bucket/lake").contains("deploy the stack for a lake on S3"));
     assert!(!place.path("lake").exists());
 }
