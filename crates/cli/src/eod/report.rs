@@ -97,14 +97,16 @@ pub fn report(
     let mut reports = Vec::new();
     let mut lines = Vec::new();
     for strategy in trade::strategies(lake)? {
-        let made = sheet(lake, &strategy, session);
-        let (line, there) =
-            made.with_context(|| format!("the report of {strategy}")).map_err(Trouble::of(What::TaskFailed))?;
+        // Its run file came after the day had begun.
+        if !trade::is_recorded(lake, &strategy, session)? {
+            lines.push(format!("{strategy}: not run"));
+            continue;
+        }
+        let made = sheet(lake, &strategy, session).with_context(|| format!("the report of {strategy}"));
+        let line = made.map_err(Trouble::of(What::TaskFailed))?;
         let url = link(location, &format!("{}/{SHEET}", report_folder(&strategy, session)));
         lines.push(format!("{line}\n  {url}"));
-        if there {
-            reports.push(Report { strategy, url });
-        }
+        reports.push(Report { strategy, url });
     }
     let text = summary(session, input, &lines);
     let key = Key::new("notice", session.to_string());
@@ -141,7 +143,7 @@ fn failed(
 }
 
 /// Makes the tear sheet and the tables of a strategy's run, and says in a line what it came to.
-fn sheet(lake: &Lake, strategy: &str, session: SessionDate) -> Result<(String, bool)> {
+fn sheet(lake: &Lake, strategy: &str, session: SessionDate) -> Result<String> {
     let place = report_folder(strategy, session);
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let run = scratch.path().join("run");
@@ -168,14 +170,13 @@ fn sheet(lake: &Lake, strategy: &str, session: SessionDate) -> Result<(String, b
     }
     let metric = |name| finished.metrics.number(name);
     let equity = finished.run.equity.last().map_or(0.0, |point| point.equity);
-    let line = format!(
+    Ok(format!(
         "{strategy} ({}): equity {}, Sharpe {}, max drawdown {}",
         finished.run.manifest.name,
         amount(equity),
         figure(metric("sharpe_ratio")),
         percent(metric("max_drawdown"))
-    );
-    Ok((line, true))
+    ))
 }
 
 fn warnings(input: &Input) -> Vec<String> {

@@ -250,7 +250,13 @@ pub fn watch(lake: &Lake, ports: Ports<'_>, which: Which, now: Timestamp) -> Out
                 }
             }
             Err(error) => {
-                let step = if limits.missing == Mode::Normal { Step::Warn } else { Step::Control(limits.missing) };
+                // What has never run holds nothing.
+                let before = lake.list(&format!("equity/{strategy}")).context("the equity").map_err(&bad)?;
+                let step = match limits.missing {
+                    Mode::Normal => Step::Warn,
+                    _ if before.is_empty() => Step::Warn,
+                    mode => Step::Control(mode),
+                };
                 found.push((step, format!("there is no equity of {session}: {error:#}")));
             }
         }

@@ -86,6 +86,8 @@ fn a_day_leaves_signals_orders_equity_and_tear_sheets_and_the_second_time_nothin
         "{text}"
     );
 
+    // A run file that comes after the day is for the next one.
+    assert_eq!(first["reports"].as_array().unwrap().len(), 2);
     let before = written(&place);
     let second = answer(&eod(&place, "2013-02-21", &["--exchange", "products"]));
     assert_eq!((second["state"].as_str(), second["notices"].as_array().unwrap().len()), (Some("finished"), 0));

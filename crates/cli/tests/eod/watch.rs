@@ -99,8 +99,12 @@ fn the_strictest_step_reached_is_taken_from_the_next_session_on_and_told_once() 
 #[test]
 fn a_figure_that_is_missing_or_damaged_breaks_the_limit() {
     let watch = Watch::new("");
+    // A strategy that has never run holds nothing.
     let breaches = watch.day().breaches;
     assert!(breaches[0].what.starts_with("there is no equity of 2013-03-01"), "{breaches:?}");
+    assert_eq!((breaches[0].action.as_str(), watch.mode("2013-03-04")), ("warn", Mode::Normal));
+    watch.place.write("lake/equity/sma/2013-02-28.parquet", "of the day before");
+    assert_eq!(watch.day().breaches[0].action, "reduce_only");
     assert_eq!(watch.mode("2013-03-04"), Mode::ReduceOnly);
     watch.place.write("lake/equity/sma/2013-03-01.parquet", "not Parquet");
     assert_eq!(watch.day().breaches.len(), 1);
