@@ -243,6 +243,18 @@ def _events(stack: Deployment) -> None:
             "Arn": stack.machine, "RoleArn": stack.role, "Input": json.dumps({"time": "<aws.scheduler.scheduled-time>"}),
         },
     )
+    # Four hours after the close the day must have finished; whether it has is asked by a schedule of its own.
+    stack.client("scheduler").create_schedule(
+        Name=f"{stack.name}-watch", State="DISABLED", FlexibleTimeWindow={"Mode": "OFF"},
+        ScheduleExpression="cron(30 22 * * ? *)", ScheduleExpressionTimezone="America/New_York",
+        Target={"Arn": stack.function("watch-pnl"), "RoleArn": stack.role, "Input": json.dumps({"scheduled": True})},
+    )
+    # Every day, weekends too: a figure that stays away is as bad as one that says so.
+    stack.client("cloudwatch").put_metric_alarm(
+        AlarmName=f"{stack.name}-missing-run", Namespace="algotrading", MetricName="MissingRun", Statistic="Maximum",
+        Period=86_400, EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanOrEqualToThreshold",
+        TreatMissingData="breaching", AlarmActions=[stack.topic],
+    )
     events, rule = stack.client("events"), f"{stack.name}-published"
     events.put_rule(
         Name=rule,
