@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use super::{Outcome, Trouble, What};
 use crate::backtest::hex;
 
-/// Rows that an answer holds at most.
-const ROWS_MAX: usize = 50;
+/// Rows that an answer holds at most, and characters of a value: a state machine carries no more than 256 KiB.
+const ROWS_MAX: usize = 20;
+const CHARACTERS_MAX: usize = 60;
 
 /// What the step gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,6 +85,11 @@ pub fn query(
     }
     let rows = engine.rows(&id, ROWS_MAX)?;
     (answer.columns, answer.rows, answer.more) = (rows.columns, rows.rows, rows.more);
+    for text in answer.rows.iter_mut().flatten().flatten() {
+        if let Some((cut, _)) = text.char_indices().nth(CHARACTERS_MAX) {
+            text.replace_range(cut.., "…");
+        }
+    }
     answer.done = true;
     if severity == "stop" && !answer.rows.is_empty() {
         let text = format!("the check {name} stops the day of {session}: {}", findings(&answer, 3));

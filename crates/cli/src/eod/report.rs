@@ -16,7 +16,7 @@ use super::trade::{self, report_folder};
 use super::watch::Watched;
 use super::{Outcome, Trouble, What, put};
 use crate::folder::{self, JOURNAL, MANIFEST, SHEET};
-use crate::print::{amount, figure, percent};
+use crate::print::{amount, count, figure, percent};
 
 /// What the step is given besides the session.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -215,7 +215,8 @@ fn summary(session: SessionDate, input: &Input, strategies: &[String]) -> String
         ));
     }
     let scanned: u64 = input.checks.iter().map(|check| check.scanned_bytes).sum();
-    text.push_str(&format!("Checks: {} made, {scanned} bytes scanned\n", input.checks.len()));
+    let scanned = if scanned > 0 { format!(", {} bytes scanned", count(scanned)) } else { String::new() };
+    text.push_str(&format!("Checks: {} made{scanned}\n", input.checks.len()));
     for line in strategies {
         text.push_str(&format!("{line}\n"));
     }

@@ -83,6 +83,18 @@ fn findings_of_a_check_stop_the_day_or_warn_as_the_check_says() {
     assert_eq!((warned.severity.as_str(), warned.rows.len()), ("warn", 1));
 }
 
+#[test]
+fn an_answer_stays_small_enough_for_a_state_machine() {
+    let long = vec![Some("ü".repeat(100_000)); 8];
+    let rows = Rows { columns: vec!["c".into(); 8], rows: vec![long; 20], more: true };
+    let engine = Engine { rows, ..Engine::default() };
+    let answer = query(&engine, "missing_symbols", date("2013-03-01"), "a", 100).unwrap();
+    let bytes = serde_json::to_vec(&answer).unwrap().len();
+    // Ten checks at once.
+    assert!(bytes * 10 < 256 << 10, "{bytes}");
+    assert!(answer.rows[0][0].as_ref().unwrap().ends_with("ü…"));
+}
+
 /// A catalogue as declared, with one table changed.
 struct Declared {
     changed: Option<(&'static str, Option<Table>)>,
