@@ -7,7 +7,12 @@ pub(crate) fn epoch() -> f64 {
     seconds(Timestamp::now())
 }
 
-/// The same of any time, to the millisecond.
+/// Milliseconds since 1970.
+pub(crate) fn milliseconds() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// Seconds since 1970 of any time, to the millisecond.
 pub(crate) fn seconds(time: Timestamp) -> f64 {
     time.as_millisecond() as f64 / 1000.0
 }

@@ -132,11 +132,12 @@ impl Ecs {
     ) {
         let mut children = Vec::new();
         let mut broken = None;
-        for (at, container) in containers.iter().enumerate() {
-            match (&wrong, self.spawn(id, container, request, region)) {
-                (Some(Wrong::Exit { .. }), _) => {}
-                (_, Ok(child)) => children.push((at, child)),
-                (_, Err(reason)) => broken = Some((at, reason)),
+        let exits = matches!(wrong, Some(Wrong::Exit { .. }));
+        // Containers that are to exit at once are never started: what they do must not be seen.
+        for (at, container) in containers.iter().enumerate().filter(|_| !exits) {
+            match self.spawn(id, container, request, region) {
+                Ok(child) => children.push((at, child)),
+                Err(reason) => broken = Some((at, reason)),
             }
         }
         let mut ends = vec![None; containers.len()];

@@ -8,18 +8,18 @@ use tokio::sync::watch;
 /// A wrong that is done to the next calls that fit.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Fault {
-    /// Of which service.
-    service: String,
+    /// Of which service; any when absent.
+    service: Option<String>,
     /// Of which call; any when absent.
     call: Option<String>,
-    /// How often.
+    /// How often; until the faults are cleared when negative.
     #[serde(default = "once")]
-    times: u32,
+    times: i64,
     #[serde(flatten)]
     does: Wrong,
 }
 
-fn once() -> u32 {
+fn once() -> i64 {
     1
 }
 
@@ -72,8 +72,8 @@ pub(crate) struct Entry {
     pub(crate) service: &'static str,
     pub(crate) call: String,
     pub(crate) status: u16,
-    /// When, in seconds since 1970.
-    pub(crate) time: f64,
+    /// When, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
 }
 
 /// The faults that are to come, and the calls that were.
@@ -115,12 +115,14 @@ impl Faults {
     fn take(&self, service: &str, call: &str, fits: impl Fn(&Wrong) -> bool) -> Option<Wrong> {
         let mut coming = held(&self.coming);
         let at = coming.iter().position(|fault| {
-            fault.service == service && fault.call.as_deref().is_none_or(|one| one == call) && fits(&fault.does)
+            let of = |wanted: &Option<String>, one: &str| wanted.as_deref().is_none_or(|wanted| wanted == one);
+            of(&fault.service, service) && of(&fault.call, call) && fault.times != 0 && fits(&fault.does)
         })?;
         let does = coming[at].does.clone();
-        coming[at].times = coming[at].times.saturating_sub(1);
-        if coming[at].times == 0 {
-            coming.remove(at);
+        match coming[at].times {
+            i64::MIN..=0 => {}
+            1 => drop(coming.remove(at)),
+            _ => coming[at].times -= 1,
         }
         Some(does)
     }
@@ -164,6 +166,19 @@ mod tests {
             assert_eq!(faults.at_the_door("ecs", "RunTask"), Some(wrong));
         }
         assert_eq!(faults.at_the_door("ecs", "RunTask"), None);
+    }
+
+    #[test]
+    fn a_fault_of_any_service_comes_until_it_is_cleared() {
+        let faults = Faults::new();
+        faults.add(fault(r#"{"times":-1,"do":"delay","ms":5}"#));
+        for service in ["ecs", "glue", "ecs"] {
+            assert_eq!(faults.at_the_door(service, "Any"), Some(Wrong::Delay { ms: 5 }));
+        }
+        faults.clear();
+        assert_eq!(faults.at_the_door("ecs", "Any"), None);
+        faults.add(fault(r#"{"times":0,"do":"delay","ms":5}"#));
+        assert_eq!(faults.at_the_door("ecs", "Any"), None);
     }
 
     #[test]

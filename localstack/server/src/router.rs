@@ -86,7 +86,14 @@ pub fn serve(settings: Settings) -> Result<()> {
         println!("listening on http://{}", listener.local_addr()?);
         std::io::stdout().flush()?;
         let app = Router::new().fallback(take).with_state(Arc::clone(&server));
-        axum::serve(listener, app).with_graceful_shutdown(stopped()).await?;
+        let ending = Arc::clone(&server);
+        let ended = async move {
+            stopped().await;
+            // A call that hangs would keep the server, and with it the tasks.
+            ending.ecs.stop_all().await;
+        };
+        axum::serve(listener, app).with_graceful_shutdown(ended).await?;
+        // Those that were started in the meantime.
         server.ecs.stop_all().await;
         Ok(())
     })
@@ -117,7 +124,7 @@ async fn take(State(server): State<Arc<Server>>, request: Request) -> Response {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     }
     let status = response.status().as_u16();
-    server.faults.note(Entry { service, call: name, status, time: clock::epoch() });
+    server.faults.note(Entry { service, call: name, status, at_ms: clock::milliseconds() });
     response
 }
 

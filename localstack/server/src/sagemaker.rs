@@ -28,11 +28,12 @@ impl SageMaker {
         let name = call.uri.path().trim_start_matches("/endpoints/").trim_end_matches("/invocations").to_owned();
         let (lake, models, headers, body) =
             (self.lake.clone(), Arc::clone(&self.models), call.headers.clone(), call.body.clone());
+        let account = call.caller.account().to_owned();
         let runtime = tokio::runtime::Handle::current();
         let done = tokio::task::spawn_blocking(move || {
             // The lake's client of S3 lives on the runtime.
             let _entered = runtime.enter();
-            invoke(&lake, &models, &name, &headers, &body)
+            invoke(&lake, &models, (&account, &name), &headers, &body)
         });
         done.await.unwrap_or_else(|_| Err(Refusal::internal("InternalFailure", "the model stopped in the middle")))
     }
@@ -50,12 +51,13 @@ fn refused(status: u16, message: String) -> Refusal {
 fn invoke(
     location: &str,
     models: &Mutex<BTreeMap<String, Model>>,
-    name: &str,
+    (account, name): (&str, &str),
     headers: &HeaderMap,
     body: &[u8],
 ) -> Answer<Response> {
     let absent = |reason: String| {
-        Refusal::new("ValidationError", format!("Endpoint {name} of this account not found: {reason}"))
+        // The service's own sentence, and then why it is so here.
+        Refusal::new("ValidationError", format!("Endpoint {name} of account {account} not found. {reason}"))
     };
     let lake = Lake::create(location).map_err(|error| absent(error.to_string()))?;
     let (entry, opened) = shelf::model(&lake, name).map_err(|error| absent(format!("{error:#}")))?;
