@@ -106,7 +106,7 @@ def busy(clean: Path, folder: Path) -> Path:
         "GOOG": [bar("2013-03-04", 800, 0)],
         "MSFT": [bar("2013-03-04", 27.95, 77, **{name: same_as_before[name] for name in ("open", "high", "low")})],
         "IBM": [bar("2013-03-04", -3), bar("2013-03-05", 200), bar("2013-03-05", 201)],
-    }, known_at="2013-03-06T00:00:00Z")
+    }, known_at="2013-03-06T12:00:00Z")
     assert counts["quarantined"] >= 4 and counts["stored"] >= 3, counts
     # What a lake should not have: two bars of one moment, impossible prices. And a symbol that ends.
     write_bars(lake, [

@@ -98,13 +98,13 @@ mod tests {
         for (Query { name: view, text: sql, .. }, Query { name: as_of, text: as_of_sql, .. }) in VIEWS.iter().zip(AS_OF)
         {
             assert_eq!(format!("{view}_as_of"), as_of);
-            assert_eq!(body(sql), body(as_of_sql), "change sql/{view}.sql and sql/{as_of}.sql together");
+            assert_eq!(body(sql), body(as_of_sql), "change views/{view}.sql and as_of/{as_of}.sql together");
             let scans =
                 |text: &str| text.matches("FROM bars_daily").count() + text.matches("FROM corporate_actions").count();
             assert_eq!(
                 as_of_sql.matches('?').count(),
                 scans(as_of_sql),
-                "every read of a table in sql/{as_of}.sql needs its `known_at <= ?`"
+                "every read of a table in as_of/{as_of}.sql needs its `known_at <= ?`"
             );
         }
     }

@@ -1,6 +1,6 @@
--- impossible_prices: a price is not positive, or open or close lie outside low and high.
+-- impossible_prices: a price is absent or not positive, or open or close lie outside low and high.
 SELECT dt, sym, open, high, low, close
 FROM hist_data_daily
 WHERE dt = ?
-  AND (low <= 0 OR high < low OR open < low OR open > high OR close < low OR close > high)
+  AND NOT coalesce(low > 0 AND open BETWEEN low AND high AND close BETWEEN low AND high, false)
 ORDER BY sym

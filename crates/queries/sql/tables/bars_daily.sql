@@ -19,6 +19,6 @@ LOCATION '{lake}/bars_daily/'
 TBLPROPERTIES (
   'projection.enabled' = 'true',
   'projection.year.type' = 'integer',
-  'projection.year.range' = '1990,2030',
+  'projection.year.range' = '1990,2100',
   'storage.location.template' = '{lake}/bars_daily/year=${year}/'
 )
