@@ -46,7 +46,8 @@ def test_the_adapters_conformance_suite(ready):
     }
     del environment["AWS_ENDPOINT_URL"]
     done = subprocess.run(
-        ["cargo", "test", "--locked", "-p", "aws", "--test", "emulator", "--", "--ignored", "--nocapture"],
+        # Of the whole workspace, so that what is built already is not built with other features.
+        ["cargo", "test", "--locked", "--workspace", "--test", "emulator", "--", "--ignored", "--nocapture"],
         cwd=servers.TOP, env=environment, capture_output=True, text=True, check=False,
     )
     said = done.stdout + done.stderr
