@@ -1,7 +1,7 @@
 //! SQL over the lake, as Athena would answer it.
 //!
 //! [`Session::open`] takes a folder or `s3://bucket/prefix`, registers the lake's Parquet folders as
-//! tables of `awsdatacatalog.algo_data` on an embedded DataFusion, plans the views of `sql/*.sql`
+//! tables of `awsdatacatalog.algo_data` on an embedded DataFusion, plans the views that `queries` ships
 //! over them (the same text is shipped to Athena) and adds the functions of Trino that analysts use.
 //! [`Session::query`] reads one statement, refuses whatever could change something, and returns
 //! [`Rows`]: a stream of record batches that [`output`] writes as a table, CSV or JSON while it
