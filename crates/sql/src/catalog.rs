@@ -6,16 +6,23 @@ use datafusion::sql::sqlparser::ast::{
     ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement as Ast,
 };
 
+use crate::SqlError;
 use crate::functions::trino_type;
-use crate::{SCHEMA, SqlError};
 
 /// The query that answers a SHOW or DESCRIBE, or nothing for other statements.
 pub(crate) async fn query(context: &SessionContext, ast: &Ast) -> Result<Option<String>, SqlError> {
     Ok(Some(match ast {
-        Ast::ShowTables { show_options, .. } => format!(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = '{SCHEMA}'{} ORDER BY table_name",
-            like("table_name", show_options)?
-        ),
+        Ast::ShowTables { show_options, .. } => {
+            // `SHOW TABLES IN database`, or those of the database that is asked from.
+            let named = show_options.show_in.as_ref().and_then(|place| place.parent_name.as_ref());
+            let last = named.and_then(|name| name.0.last()).map(|part| part.to_string().replace(['"', '`'], ""));
+            let schema = last.unwrap_or_else(|| context.state().config_options().catalog.default_schema.clone());
+            format!(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = {}{} ORDER BY table_name",
+                literal(&schema),
+                like("table_name", show_options)?
+            )
+        }
         Ast::ShowSchemas { show_options, .. } | Ast::ShowDatabases { show_options, .. } => format!(
             "SELECT schema_name FROM information_schema.schemata WHERE true{} ORDER BY schema_name",
             like("schema_name", show_options)?

@@ -40,7 +40,10 @@ pub(crate) async fn parse(context: &SessionContext, sql: &str) -> Result<Stateme
     {
         rewrite(ast, &mut functions)?;
     }
-    known_tables(context, &statement, &functions)?;
+    // `SHOW TABLES IN database` names no table.
+    if !matches!(&statement, Statement::Statement(ast) if matches!(ast.as_ref(), Ast::ShowTables { .. })) {
+        known_tables(context, &statement, &functions)?;
+    }
     if let Statement::Statement(ast) = &statement
         && let Some(answer) = catalog::query(context, ast).await?
     {

@@ -184,7 +184,7 @@ impl Athena {
             scan_max,
         };
         let (own, started) = (self.clone(), id.clone());
-        tokio::spawn(async move { own.work(started, execution, &sql, &parameters, wrong, stopped).await });
+        tokio::spawn(async move { own.work(started, execution, sql, parameters, wrong, stopped).await });
         Ok(json!({ "QueryExecutionId": id }))
     }
 
@@ -192,8 +192,8 @@ impl Athena {
         &self,
         id: String,
         execution: Execution,
-        sql: &str,
-        parameters: &[String],
+        sql: String,
+        parameters: Vec<String>,
         wrong: Option<Wrong>,
         mut stopped: watch::Receiver<bool>,
     ) {
@@ -202,15 +202,22 @@ impl Athena {
             Ok(())
         });
         let begun = Instant::now();
-        let run = async {
+        let run = async move {
             match wrong {
                 Some(Wrong::FailQuery { message }) => Err(execution::Stop::Failed(message)),
-                _ => execution.run(sql, parameters).await,
+                _ => execution.run(&sql, &parameters).await,
             }
         };
+        // A task of its own: should the engine panic, the query has failed, and does not run for ever.
+        let mut run = tokio::spawn(run);
         let done = tokio::select! {
-            done = run => done,
-            _ = stopped.wait_for(|stop| *stop) => Err(execution::Stop::Cancelled("Query was cancelled".to_owned())),
+            done = &mut run => done.unwrap_or_else(|_| {
+                Err(execution::Stop::Failed("GENERIC_INTERNAL_ERROR: the engine stopped unexpectedly".to_owned()))
+            }),
+            _ = stopped.wait_for(|stop| *stop) => {
+                run.abort();
+                Err(execution::Stop::Cancelled("Query was cancelled".to_owned()))
+            }
         };
         let _ = self.with(&id, |query| {
             query.completed = Some(clock::epoch());
@@ -247,7 +254,7 @@ impl Athena {
             let row = |row: &&Vec<Option<String>>| json!({ "Data": row.iter().map(cell).collect::<Vec<_>>() });
             let column = |(name, of): &(String, String)| {
                 let (precision, scale) = precision(of);
-                let plain = of.split('(').next().unwrap_or(of);
+                let plain = plain(of);
                 json!({ "CatalogName": "hive", "SchemaName": "", "TableName": "", "Name": name, "Label": name,
                         "Type": plain, "Precision": precision, "Scale": scale, "Nullable": "UNKNOWN",
                         "CaseSensitive": plain == "varchar" })
@@ -264,6 +271,14 @@ impl Athena {
     }
 }
 
+/// A type without what stands in brackets: `timestamp(3) with time zone` is `timestamp with time zone`.
+fn plain(of: &str) -> String {
+    match (of.find('('), of.rfind(')')) {
+        (Some(open), Some(close)) if open < close => format!("{}{}", &of[..open], &of[close + 1..]),
+        _ => of.to_owned(),
+    }
+}
+
 /// Precision and scale as Athena tells them.
 fn precision(of: &str) -> (u64, u64) {
     let inside = of.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
@@ -271,12 +286,12 @@ fn precision(of: &str) -> (u64, u64) {
         let mut parts = inside.split(',').filter_map(|part| part.trim().parse().ok());
         return (parts.next().unwrap_or(38), parts.next().unwrap_or(0));
     }
-    match of {
+    match &*plain(of) {
         "varchar" => (2_147_483_647, 0),
         "bigint" => (19, 0),
         "integer" => (10, 0),
         "double" => (17, 0),
-        "timestamp" => (3, 0),
+        "timestamp" | "timestamp with time zone" => (3, 0),
         _ => (0, 0),
     }
 }

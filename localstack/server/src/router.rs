@@ -25,6 +25,9 @@ use crate::wire::{Answer, Caller, Refusal, input, ok};
 /// The most that a body may hold.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
+/// The planner descends into a query's tree: one query that is long but honest must not end the server for all.
+const STACK_BYTES: usize = 256 << 20;
+
 /// What the server is set up with.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -67,7 +70,11 @@ struct Server {
 /// # Errors
 /// The port is taken, or the system refuses.
 pub fn serve(settings: Settings) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let upstream = Upstream::new(&settings.upstream);
         let faults = Arc::new(Faults::new());

@@ -53,12 +53,14 @@ pub async fn write(rows: &mut Rows<'_>, format: Format, out: &mut impl Write) ->
     Ok(count)
 }
 
-/// The values of a batch as text, row by row; null is none.
+/// The values of a batch as text, row by row, times as Athena writes them; null is none.
 ///
 /// # Errors
 /// A value that cannot be written as text.
 pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>, SqlError> {
-    let options = options();
+    let options = options()
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.3f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.3f UTC"));
     let formatters = formatters(batch, &options)?;
     let value = |row: usize, at: usize| match is_null(batch.column(at), row) {
         true => Ok(None),

@@ -1,6 +1,8 @@
 //! The emulator's Glue as the catalogue: tables and views out of it, and new ones into it as Athena writes them.
 
-use algotrading_sql::elsewhere::{Table, View};
+use std::collections::BTreeSet;
+
+use algotrading_sql::elsewhere::{Database, Table, View};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use crate::wire::{Answer, Caller, Refusal, text};
 /// Around what Athena keeps of a view.
 const VIEW: (&str, &str) = ("/* Presto View: ", " */");
 
-/// One database of one account.
+/// The catalogue of one account, from one database's point of view.
 #[derive(Clone, Copy)]
 pub(super) struct Catalogue<'a> {
     pub(super) upstream: &'a Upstream,
@@ -26,27 +28,51 @@ impl Catalogue<'_> {
         self.upstream.call(self.caller, &format!("AWSGlue.{operation}"), request).await
     }
 
-    /// Everything in the database.
-    pub(super) async fn read(&self) -> Answer<(Vec<Table>, Vec<View>)> {
-        let (mut tables, mut views) = (Vec::new(), Vec::new());
-        let mut next = None::<String>;
+    /// All items of a list that comes in pages.
+    async fn all(&self, operation: &str, request: Value, list: &str) -> Answer<Vec<Value>> {
+        let (mut request, mut items) = (request, Vec::new());
         loop {
-            let mut request = json!({ "DatabaseName": self.database });
-            if let Some(token) = &next {
-                request["NextToken"] = token.as_str().into();
-            }
-            let found = self.call("GetTables", &request).await?;
-            for table in found["TableList"].as_array().into_iter().flatten() {
-                match text(table, "TableType") {
-                    "VIRTUAL_VIEW" => views.extend(view(table)),
-                    _ => tables.extend(self.table(table)?),
-                }
-            }
-            next = found["NextToken"].as_str().filter(|token| !token.is_empty()).map(str::to_owned);
-            if next.is_none() {
-                return Ok((tables, views));
+            let found = self.call(operation, &request).await?;
+            items.extend(found[list].as_array().into_iter().flatten().cloned());
+            match found["NextToken"].as_str().filter(|token| !token.is_empty()) {
+                Some(token) => request["NextToken"] = token.into(),
+                None => return Ok(items),
             }
         }
+    }
+
+    /// The own database and those that a query or one of the views names.
+    pub(super) async fn read(&self, sql: &str) -> Answer<Vec<Database>> {
+        let known = self.all("GetDatabases", json!({}), "DatabaseList").await?;
+        let known: Vec<String> = known.iter().map(|one| text(one, "Name").to_owned()).collect();
+        let (mut wanted, mut read) = (vec![self.database.to_owned()], Vec::new());
+        let name = |sql: &str, wanted: &mut Vec<String>| {
+            let words = words(sql);
+            let more = known.iter().filter(|one| words.contains(*one) && !wanted.contains(one));
+            let more: Vec<String> = more.cloned().collect();
+            wanted.extend(more);
+        };
+        name(sql, &mut wanted);
+        while let Some(database) = wanted.get(read.len()).cloned() {
+            let database = self.database(database).await?;
+            for (_, sql) in &database.views {
+                name(sql, &mut wanted);
+            }
+            read.push(database);
+        }
+        Ok(read)
+    }
+
+    async fn database(&self, name: String) -> Answer<Database> {
+        let mut database = Database { name, ..Database::default() };
+        let request = json!({ "DatabaseName": database.name });
+        for table in self.all("GetTables", request, "TableList").await? {
+            match text(&table, "TableType") {
+                "VIRTUAL_VIEW" => database.views.extend(view(&table)),
+                _ => database.tables.extend(self.table(&table)?),
+            }
+        }
+        Ok(database)
     }
 
     /// A table whose files are Parquet; others are not read here.
@@ -79,7 +105,7 @@ impl Catalogue<'_> {
             parameters[name] = value.as_str().into();
         }
         let input = json!({
-            "Name": table.name, "TableType": "EXTERNAL_TABLE", "Parameters": parameters,
+            "Name": table.name.name, "TableType": "EXTERNAL_TABLE", "Parameters": parameters,
             "PartitionKeys": listed(&table.partition_keys),
             "StorageDescriptor": parquet_storage(&table.location, &listed(&table.columns)),
         });
@@ -116,10 +142,30 @@ impl Catalogue<'_> {
         }
     }
 
-    pub(super) async fn drop(&self, name: &str, if_there: bool) -> Answer<()> {
-        let gone = self.call("DeleteTable", &json!({ "DatabaseName": self.database, "Name": name })).await;
-        passed(gone, "EntityNotFoundException", if_there)
+    /// Drops a table or a view, not the one as the other.
+    pub(super) async fn drop(&self, name: &str, if_there: bool, view: bool) -> Answer<()> {
+        let found = match self.get(name).await {
+            Err(refusal) if if_there && refusal.code == "EntityNotFoundException" => return Ok(()),
+            found => found?,
+        };
+        if (text(&found, "TableType") == "VIRTUAL_VIEW") != view {
+            let (is, wanted) = if view { ("table", "DROP TABLE") } else { ("view", "DROP VIEW") };
+            return Err(Refusal::new("NOT_SUPPORTED", format!("{name} is a {is}; use {wanted}")));
+        }
+        self.call("DeleteTable", &json!({ "DatabaseName": self.database, "Name": name })).await.map(|_| ())
     }
+
+    /// What the catalogue has of a table or view.
+    pub(super) async fn get(&self, name: &str) -> Answer<Value> {
+        let found = self.call("GetTable", &json!({ "DatabaseName": self.database, "Name": name })).await?;
+        Ok(found["Table"].clone())
+    }
+}
+
+/// Whatever may be a name in a statement, in small letters.
+fn words(sql: &str) -> BTreeSet<String> {
+    let words = sql.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'));
+    words.map(str::to_ascii_lowercase).collect()
 }
 
 fn passed(done: Answer<Value>, code: &str, allowed: bool) -> Answer<()> {

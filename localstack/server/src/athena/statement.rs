@@ -1,5 +1,12 @@
 //! What a statement asks for, read as far as it concerns the catalogue; a query's own text is the engine's to read.
 
+/// A name of the catalogue, with the database that was written before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Name {
+    pub(super) database: Option<String>,
+    pub(super) name: String,
+}
+
 /// A statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Statement {
@@ -10,21 +17,25 @@ pub(super) enum Statement {
     /// `CREATE EXTERNAL TABLE`.
     CreateTable(NewTable),
     /// `CREATE TABLE … AS`.
-    CreateTableAs { name: String, location: Option<String>, sql: String },
+    CreateTableAs { name: Name, location: Option<String>, sql: String },
     /// `CREATE VIEW`.
-    CreateView { name: String, replace: bool, sql: String },
+    CreateView { name: Name, replace: bool, sql: String },
     /// `DROP TABLE` or `DROP VIEW`.
-    Drop { name: String, if_there: bool },
+    Drop { name: Name, if_there: bool, view: bool },
+    /// `PREPARE` of a statement.
+    Prepare { name: String, sql: String },
     /// `EXECUTE` of a prepared statement with values.
     Execute { name: String, values: Vec<String> },
-    /// Partitions are found where they lie.
-    Partitions,
+    /// `DEALLOCATE PREPARE`.
+    Forget { name: String },
+    /// `MSCK REPAIR TABLE` or `ALTER TABLE … ADD PARTITION`: partitions are found where they lie.
+    Partitions { name: Name },
 }
 
 /// A table as it is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct NewTable {
-    pub(super) name: String,
+    pub(super) name: Name,
     pub(super) if_absent: bool,
     pub(super) columns: Vec<(String, String)>,
     pub(super) partition_keys: Vec<(String, String)>,
@@ -132,6 +143,7 @@ pub(super) fn kind(sql: &str) -> &'static str {
     match word(0).as_str() {
         "CREATE" if word(1) == "TABLE" => "DML",
         "CREATE" | "DROP" | "ALTER" | "MSCK" => "DDL",
+        "PREPARE" | "DEALLOCATE" => "UTILITY",
         "SHOW" | "DESCRIBE" | "EXPLAIN" => "UTILITY",
         _ => "DML",
     }
@@ -173,13 +185,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The last part of a name.
-    fn name(&mut self) -> Result<String, String> {
-        let mut name = self.next()?.name();
+    /// `name`, `database.name` or `catalogue.database.name`.
+    fn name(&mut self) -> Result<Name, String> {
+        let mut found = Name { database: None, name: self.next()?.name() };
         while self.takes(&["."]) {
-            name = self.next()?.name();
+            let name = self.next()?.name();
+            found = Name { database: Some(found.name), name };
         }
-        Ok(name)
+        Ok(found)
     }
 
     fn literal(&mut self) -> Result<String, String> {
@@ -292,7 +305,7 @@ impl<'a> Reader<'a> {
         }
         if self.takes(&["database"]) || self.takes(&["schema"]) {
             let if_absent = self.takes(&["if", "not", "exists"]);
-            return Ok(Statement::CreateDatabase { name: self.name()?, if_absent });
+            return Ok(Statement::CreateDatabase { name: self.name()?.name, if_absent });
         }
         Err(format!("NOT_SUPPORTED: CREATE {} is not spoken here", self.rest()))
     }
@@ -302,12 +315,27 @@ impl<'a> Reader<'a> {
 pub(super) fn read(sql: &str) -> Result<Statement, String> {
     let sql = sql.trim().trim_end_matches(';');
     let mut reader = Reader { sql, tokens: tokens(sql), at: 0 };
+    if reader.takes(&["show", "create"]) || reader.takes(&["show", "partitions"]) {
+        return Err("NOT_SUPPORTED: SHOW CREATE and SHOW PARTITIONS are not spoken here".to_owned());
+    }
     if reader.takes(&["create"]) {
         return reader.create();
     }
-    if reader.takes(&["drop", "table"]) || reader.takes(&["drop", "view"]) {
+    if reader.takes(&["drop"]) {
+        let view = reader.takes(&["view"]);
+        if !view && !reader.takes(&["table"]) {
+            return Err(format!("NOT_SUPPORTED: DROP {} is not spoken here", reader.rest()));
+        }
         let if_there = reader.takes(&["if", "exists"]);
-        return Ok(Statement::Drop { name: reader.name()?, if_there });
+        return Ok(Statement::Drop { name: reader.name()?, if_there, view });
+    }
+    if reader.takes(&["prepare"]) {
+        let name = reader.next()?.text.trim_matches(['`', '"']).to_owned();
+        reader.expects("from")?;
+        return Ok(Statement::Prepare { name, sql: reader.rest() });
+    }
+    if reader.takes(&["deallocate", "prepare"]) {
+        return Ok(Statement::Forget { name: reader.next()?.text.trim_matches(['`', '"']).to_owned() });
     }
     if reader.takes(&["execute"]) {
         let name = reader.next()?.text.trim_matches(['`', '"']).to_owned();
@@ -331,10 +359,17 @@ pub(super) fn read(sql: &str) -> Result<Statement, String> {
         }
         return Ok(Statement::Execute { name, values });
     }
-    if reader.takes(&["msck", "repair", "table"])
-        || reader.takes(&["alter", "table"]) && sql.to_ascii_lowercase().contains(" partition")
-    {
-        return Ok(Statement::Partitions);
+    if reader.takes(&["msck", "repair", "table"]) {
+        return Ok(Statement::Partitions { name: reader.name()? });
+    }
+    if reader.takes(&["alter", "table"]) {
+        let name = reader.name()?;
+        let adds = reader.takes(&["add", "if", "not", "exists", "partition"]) || reader.takes(&["add", "partition"]);
+        // A partition at another place would not be found.
+        if adds && !reader.tokens.iter().any(|token| token.is("location")) {
+            return Ok(Statement::Partitions { name });
+        }
+        return Err("NOT_SUPPORTED: only ALTER TABLE … ADD PARTITION without LOCATION is spoken here".to_owned());
     }
     let first = reader.next()?;
     let reads = ["select", "with", "values", "show", "describe", "desc", "explain", "("];
@@ -348,6 +383,10 @@ pub(super) fn read(sql: &str) -> Result<Statement, String> {
 mod tests {
     use super::*;
 
+    fn named(database: Option<&str>, name: &str) -> Name {
+        Name { database: database.map(str::to_owned), name: name.to_owned() }
+    }
+
     #[test]
     fn every_shipped_table_is_read_as_it_is_declared() {
         for query in queries::TABLES {
@@ -357,7 +396,7 @@ mod tests {
             let owned = |pairs: &[(&str, &str)]| {
                 pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>()
             };
-            assert_eq!(table.name, query.name);
+            assert_eq!(table.name, named(Some("algo_data"), query.name));
             assert_eq!(table.columns, owned(queries::columns(query.name)));
             assert_eq!(table.partition_keys, owned(queries::partition_keys(query.name)));
             assert_eq!(table.location, format!("s3://bucket/lake/{}/", query.name));
@@ -376,14 +415,19 @@ mod tests {
     #[test]
     fn a_view_and_a_table_keep_the_text_of_their_query() {
         let view = read("-- a\nCREATE OR REPLACE VIEW \"db\".v AS\n-- b\nSELECT ';' AS x;").unwrap();
-        assert_eq!(view, Statement::CreateView { name: "v".into(), replace: true, sql: "SELECT ';' AS x".into() });
+        assert_eq!(
+            view,
+            Statement::CreateView { name: named(Some("db"), "v"), replace: true, sql: "SELECT ';' AS x".into() }
+        );
         let table =
             read("create table t with (format = 'PARQUET', external_location='s3://b/x/') as select 1 as a").unwrap();
         let location = Some("s3://b/x/".to_owned());
-        assert_eq!(table, Statement::CreateTableAs { name: "t".into(), location, sql: "select 1 as a".into() });
+        assert_eq!(table, Statement::CreateTableAs { name: named(None, "t"), location, sql: "select 1 as a".into() });
         let execute = read("EXECUTE p USING 'a,b', date_add('day', 1, DATE '2013-01-01'), 3").unwrap();
         let values = ["'a,b'", "date_add('day', 1, DATE '2013-01-01')", "3"].map(str::to_owned).to_vec();
         assert_eq!(execute, Statement::Execute { name: "p".into(), values });
+        let prepare = read("PREPARE p FROM SELECT x FROM t WHERE x = ?").unwrap();
+        assert_eq!(prepare, Statement::Prepare { name: "p".into(), sql: "SELECT x FROM t WHERE x = ?".into() });
     }
 
     #[test]
@@ -395,7 +439,16 @@ mod tests {
         ] {
             assert!(read(sql).unwrap_err().starts_with("NOT_SUPPORTED"), "{sql}");
         }
-        assert_eq!(read("MSCK REPAIR TABLE t").unwrap(), Statement::Partitions);
+        for sql in [
+            "ALTER TABLE t DROP PARTITION (y = 1)",
+            "ALTER TABLE t ADD PARTITION (y=1) LOCATION 's3://b/'",
+            "DROP DATABASE d",
+        ] {
+            assert!(read(sql).unwrap_err().starts_with("NOT_SUPPORTED"), "{sql}");
+        }
+        for sql in ["MSCK REPAIR TABLE d.t", "ALTER TABLE d.t ADD IF NOT EXISTS PARTITION (y = 1)"] {
+            assert_eq!(read(sql).unwrap(), Statement::Partitions { name: named(Some("d"), "t") });
+        }
         assert_eq!(kind("-- x\nSELECT 1"), "DML");
         assert_eq!(kind("create view v as select 1"), "DDL");
     }

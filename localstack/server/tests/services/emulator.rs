@@ -1,4 +1,4 @@
-//! A tiny emulator: an S3 that remembers, and what the server asks of ECS and Glue.
+//! A tiny emulator: an S3 that remembers, and what the server asks of ECS, Glue and Athena.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,6 +22,8 @@ pub(crate) struct Emulator {
     pub(crate) definitions: Arc<Mutex<BTreeMap<String, Value>>>,
     pub(crate) crawlers: Arc<Mutex<BTreeMap<String, Value>>>,
     pub(crate) tables: Arc<Mutex<Vec<Value>>>,
+    /// Prepared statements, by name.
+    prepared: Arc<Mutex<BTreeMap<String, Value>>>,
     /// The operations of JSON services, with what they were given.
     pub(crate) calls: Arc<Mutex<Vec<(String, Value)>>>,
 }
@@ -47,7 +49,7 @@ impl Emulator {
         calls.iter().filter(|(one, _)| one.ends_with(target)).map(|(_, given)| given.clone()).collect()
     }
 
-    fn s3(&self, method: &Method, path: &str, query: &str, body: Bytes) -> Response {
+    fn s3(&self, method: &Method, path: &str, query: &str, range: Option<(usize, usize)>, body: Bytes) -> Response {
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         if bucket == NO_BUCKET {
             let text = "<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist</Message></Error>";
@@ -77,7 +79,13 @@ impl Emulator {
                 .into_response();
         }
         match objects.get(path) {
-            Some(bytes) if !key.is_empty() => (dated, bytes.clone()).into_response(),
+            Some(bytes) if !key.is_empty() => match range {
+                Some((from, to)) => {
+                    let told = [("content-range", format!("bytes {from}-{to}/{}", bytes.len()))];
+                    (StatusCode::PARTIAL_CONTENT, dated, told, bytes.slice(from..=to)).into_response()
+                }
+                None => (dated, bytes.clone()).into_response(),
+            },
             _ => (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response(),
         }
     }
@@ -106,7 +114,43 @@ impl Emulator {
                 Some(crawler) => json!({ "Crawler": crawler }),
                 None => return refused("EntityNotFoundException"),
             },
-            "GetTables" => json!({ "TableList": *self.tables.lock().unwrap() }),
+            "GetDatabases" => json!({ "DatabaseList": [{ "Name": "data" }, { "Name": "other" }] }),
+            "GetTables" => {
+                let tables = self.tables.lock().unwrap();
+                let here = |table: &&Value| table["DatabaseName"] == given["DatabaseName"];
+                json!({ "TableList": tables.iter().filter(here).collect::<Vec<_>>() })
+            }
+            "GetTable" | "DeleteTable" | "CreateTable" => {
+                let mut tables = self.tables.lock().unwrap();
+                let wanted = if given["Name"].is_null() { &given["TableInput"]["Name"] } else { &given["Name"] };
+                let named = |table: &Value| table["DatabaseName"] == given["DatabaseName"] && table["Name"] == *wanted;
+                match (tables.iter().position(named), target.ends_with("CreateTable")) {
+                    (None, false) => return refused("EntityNotFoundException"),
+                    (Some(_), true) => return refused("AlreadyExistsException"),
+                    (Some(at), _) if target.ends_with("DeleteTable") => drop(tables.remove(at)),
+                    (Some(at), _) => return json!({ "Table": tables[at] }).to_string().into_response(),
+                    (None, true) => {
+                        let mut table = given["TableInput"].clone();
+                        table["DatabaseName"] = given["DatabaseName"].clone();
+                        tables.push(table);
+                    }
+                }
+                json!({})
+            }
+            "GetWorkGroup" => {
+                let small = if given["WorkGroup"] == "small" { json!(10) } else { Value::Null };
+                json!({ "WorkGroup": { "Configuration": {
+                    "ResultConfiguration": { "OutputLocation": "s3://bucket/results/" }, "BytesScannedCutoffPerQuery": small,
+                } } })
+            }
+            "CreatePreparedStatement" => {
+                self.prepared.lock().unwrap().insert(name("StatementName"), given["QueryStatement"].clone());
+                json!({})
+            }
+            "GetPreparedStatement" => match self.prepared.lock().unwrap().get(&name("StatementName")) {
+                Some(sql) => json!({ "PreparedStatement": { "QueryStatement": sql } }),
+                None => return refused("ResourceNotFoundException"),
+            },
             "ListClusters" => json!({ "clusterArns": ["the emulator's"] }),
             _ => json!({}),
         };
@@ -121,7 +165,10 @@ async fn take(State(emulator): State<Emulator>, request: Request) -> Response {
         Some(target) => emulator.json(target.to_str().unwrap(), serde_json::from_slice(&body).unwrap()),
         None => {
             let path = head.uri.path().trim_start_matches('/').trim_end_matches('/');
-            emulator.s3(&head.method, path, head.uri.query().unwrap_or_default(), body)
+            let range = head.headers.get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
+            let range = range.and_then(|range| range.split_once('-'));
+            let range = range.map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap()));
+            emulator.s3(&head.method, path, head.uri.query().unwrap_or_default(), range, body)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server's own services, asked by AWS's clients for Rust over HTTP.
 #![allow(clippy::unwrap_used)]
 
+mod athena;
 mod ecs;
 mod emulator;
 mod exchange;
