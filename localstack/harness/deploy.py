@@ -138,6 +138,7 @@ class Deployment:
             "SECURITY_GROUPS": "sg-offline",
             "TASK_PREFIX": f"{self.name}-",
             "TOPIC_ARN": self.topic,
+            "METRICS_NAMESPACE": self.name,
         } | servers.endpoints(self.emulator, self.server) | self.variables
 
     def save(self, path: Path) -> None:
@@ -251,7 +252,7 @@ def _events(stack: Deployment) -> None:
     )
     # Every day, weekends too: a figure that stays away is as bad as one that says so.
     stack.client("cloudwatch").put_metric_alarm(
-        AlarmName=f"{stack.name}-missing-run", Namespace="algotrading", MetricName="MissingRun", Statistic="Maximum",
+        AlarmName=f"{stack.name}-missing-run", Namespace=stack.name, MetricName="MissingRun", Statistic="Maximum",
         Period=86_400, EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanOrEqualToThreshold",
         TreatMissingData="breaching", AlarmActions=[stack.topic],
     )

@@ -245,7 +245,8 @@ def test_a_day_that_never_ran_raises_an_alarm(offline):
     assert any("has not finished: it was never started" in one["what"] for one in breaches)
     subjects = [subject for subject, _ in offline.notices()]
     assert any(subject.endswith("is missing") for subject in subjects), subjects
-    metrics = offline.client("cloudwatch").list_metrics(Namespace="algotrading")["Metrics"]
+    assert any("missing-run" in subject for subject in subjects), "the alarm of the figure"
+    metrics = offline.client("cloudwatch").list_metrics(Namespace=offline.stack.name)["Metrics"]
     assert {"MissingRun", "Breach"} <= {one["MetricName"] for one in metrics}
 
 

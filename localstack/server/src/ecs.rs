@@ -20,7 +20,7 @@ use crate::upstream::Upstream;
 use crate::wire::{Answer, Caller, Refusal, input, text, texts};
 
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113";
-/// How long a task that is told to stop may take.
+/// How long a container that is told to stop may take, unless its definition says; on AWS it is 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
@@ -36,6 +36,8 @@ struct Task {
     shown: Value,
     cluster: String,
     token: Option<String>,
+    /// What the task was asked for with.
+    request: Value,
     /// Tells the containers to stop, and why.
     stop: watch::Sender<Option<String>>,
 }
@@ -68,11 +70,22 @@ impl Ecs {
         let cluster = short(request["cluster"].as_str().unwrap_or("default")).to_owned();
         let token = request["clientToken"].as_str().map(|token| format!("{}/{cluster}/{token}", caller.access_key));
         let known = |tasks: &BTreeMap<String, Task>| {
-            let same = tasks.values().find(|task| token.is_some() && task.token == token);
-            same.map(|task| json!({ "tasks": [task.shown], "failures": [] }))
+            let mut same = tasks.values().filter(|task| token.is_some() && task.token == token).peekable();
+            same.peek()?;
+            let (same, others): (Vec<_>, Vec<_>) = same.partition(|task| task.request == *request);
+            if let Some(other) = others.first() {
+                let message = "The provided clientToken is already in use with a different RunTask request.";
+                let ids = json!([other.shown["taskArn"]]);
+                return Some(Err(Refusal::new("ConflictException", message).with("resourceIds", ids)));
+            }
+            Some(Ok(answer(same.into_iter().map(|task| task.shown.clone()).collect())))
         };
         if let Some(known) = known(&self.locked()) {
-            return Ok(known);
+            return known;
+        }
+        let count = request["count"].as_u64().unwrap_or(1);
+        if !(1..=10).contains(&count) {
+            return Err(Refusal::new("InvalidParameterException", "count must be between 1 and 10"));
         }
         let found = self
             .upstream
@@ -85,34 +98,31 @@ impl Ecs {
         let wanted = json!({ "taskDefinition": text(request, "taskDefinition") });
         let found = self.upstream.call(caller, &format!("{TARGET}.DescribeTaskDefinition"), &wanted).await?;
         let definition = &found["taskDefinition"];
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let account = caller.account();
-        let arn = |kind: &str, rest: &str| format!("arn:aws:ecs:{}:{account}:{kind}/{rest}", caller.region);
         let containers: Vec<Value> = definition["containerDefinitions"].as_array().cloned().unwrap_or_default();
-        let shown_container = |container: &Value| {
-            json!({ "name": text(container, "name"), "image": text(container, "image"), "lastStatus": "PENDING",
-                    "containerArn": arn("container", &format!("{cluster}/{id}/{}", text(container, "name"))) })
-        };
-        let shown = json!({
-            "taskArn": arn("task", &format!("{cluster}/{id}")), "clusterArn": arn("cluster", &cluster),
-            "taskDefinitionArn": definition["taskDefinitionArn"], "lastStatus": "PROVISIONING",
-            "desiredStatus": "RUNNING", "launchType": "FARGATE", "startedBy": request["startedBy"],
-            "overrides": request["overrides"], "createdAt": clock::epoch(),
-            "containers": containers.iter().map(shown_container).collect::<Vec<_>>(),
-        });
-        let (stop, told) = watch::channel(None);
+        let (mut shown, mut works) = (Vec::new(), Vec::new());
         {
-            // Two calls with the same token may have come this far; the first one starts the task.
+            // Two calls with the same token may have come this far; the first one starts the tasks.
             let mut tasks = self.locked();
             if let Some(known) = known(&tasks) {
-                return Ok(known);
+                return known;
             }
-            tasks.insert(id.clone(), Task { shown: shown.clone(), cluster, token, stop });
+            for _ in 0..count {
+                let id = uuid::Uuid::new_v4().simple().to_string();
+                let task = provisioned(&id, &cluster, definition, request, caller);
+                shown.push(task.clone());
+                let (stop, told) = watch::channel(None);
+                let (cluster, token, request) = (cluster.clone(), token.clone(), request.clone());
+                tasks.insert(id.clone(), Task { shown: task, cluster, token, request, stop });
+                works.push((id, told));
+            }
         }
-        let wrong = self.faults.within("ecs", "RunTask");
-        let (own, request, region) = (self.clone(), request.clone(), caller.region.clone());
-        tokio::spawn(async move { own.work(&id, &containers, &request, &region, wrong, told).await });
-        Ok(json!({ "tasks": [shown], "failures": [] }))
+        for (id, told) in works {
+            let wrong = self.faults.within("ecs", "RunTask");
+            let (own, containers, request) = (self.clone(), containers.clone(), request.clone());
+            let region = caller.region.clone();
+            tokio::spawn(async move { own.work(&id, &containers, &request, &region, wrong, told).await });
+        }
+        Ok(answer(shown))
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut Value)) {
@@ -140,7 +150,8 @@ impl Ecs {
                 Err(reason) => broken = Some((at, reason)),
             }
         }
-        let mut ends = vec![None; containers.len()];
+        // Of each container whether it has ended, and with which code if one is known.
+        let mut ends: Vec<Option<Option<i32>>> = vec![None; containers.len()];
         let mut reason = "Essential container in task exited".to_owned();
         let mut code = "EssentialContainerExited";
         if let Some((at, why)) = broken {
@@ -148,7 +159,7 @@ impl Ecs {
             code = "TaskFailedToStart";
             self.change(id, |task| task["containers"][at]["reason"] = why.into());
         } else if let Some(Wrong::Exit { code }) = wrong {
-            ends.fill(Some(code));
+            ends.fill(Some(Some(code)));
         } else {
             self.change(id, |task| {
                 task["lastStatus"] = "RUNNING".into();
@@ -157,22 +168,30 @@ impl Ecs {
                     container["lastStatus"] = "RUNNING".into();
                 }
             });
-            // The first container to end ends the task.
-            let stopped = tokio::select! {
-                (at, end) = first(&mut children) => {
-                    ends[at] = end;
-                    None
+            let mut stopped = None;
+            // The first essential container to end ends the task, or the last one of them all.
+            while ends.contains(&None) && stopped.is_none() {
+                tokio::select! {
+                    (at, end) = first(&mut children) => {
+                        children.retain(|(one, _)| *one != at);
+                        ends[at] = Some(end);
+                        self.change(id, |task| ended(&mut task["containers"][at], end));
+                        if containers[at]["essential"].as_bool().unwrap_or(true) {
+                            break;
+                        }
+                    }
+                    told = told.wait_for(Option::is_some) => {
+                        stopped = told.ok().and_then(|why| why.clone()).or(Some("the offline AWS ends".to_owned()));
+                    }
                 }
-                stopped = told.wait_for(Option::is_some) => stopped.ok().and_then(|why| why.clone()),
-            };
+            }
             if let Some(why) = stopped {
                 (reason, code) = (why, "UserInitiated");
             }
         }
         for (at, mut child) in children {
-            if ends[at].is_none() {
-                ends[at] = end(&mut child).await;
-            }
+            let patience = containers[at]["stopTimeout"].as_u64().map_or(PATIENCE, Duration::from_secs);
+            ends[at] = Some(end(&mut child, patience).await);
         }
         self.change(id, |task| {
             task["lastStatus"] = "STOPPED".into();
@@ -181,10 +200,7 @@ impl Ecs {
             task["stopCode"] = code.into();
             task["stoppedAt"] = clock::epoch().into();
             for (at, end) in ends.iter().enumerate() {
-                task["containers"][at]["lastStatus"] = "STOPPED".into();
-                if let Some(end) = end {
-                    task["containers"][at]["exitCode"] = (*end).into();
-                }
+                ended(&mut task["containers"][at], end.flatten());
             }
         });
     }
@@ -243,15 +259,14 @@ impl Ecs {
     }
 
     fn stop(&self, request: &Value) -> Answer<Value> {
-        let tasks = self.locked();
-        let task = tasks.get(short(text(request, "task")));
+        let mut tasks = self.locked();
+        let task = tasks.get_mut(short(text(request, "task")));
         let task =
             task.ok_or_else(|| Refusal::new("InvalidParameterException", "The referenced task was not found."))?;
         let reason = request["reason"].as_str().unwrap_or("Task stopped by user").to_owned();
         let _ = task.stop.send(Some(reason));
-        let mut shown = task.shown.clone();
-        shown["desiredStatus"] = "STOPPED".into();
-        Ok(json!({ "task": shown }))
+        task.shown["desiredStatus"] = "STOPPED".into();
+        Ok(json!({ "task": task.shown }))
     }
 
     /// Ends all tasks, and waits until they have.
@@ -266,6 +281,34 @@ impl Ecs {
             }
             tokio::time::sleep(PATIENCE / 50).await;
         }
+    }
+}
+
+fn answer(tasks: Vec<Value>) -> Value {
+    json!({ "tasks": tasks, "failures": [] })
+}
+
+/// A task that is not yet running.
+fn provisioned(id: &str, cluster: &str, definition: &Value, request: &Value, caller: &Caller) -> Value {
+    let arn = |kind: &str, rest: &str| format!("arn:aws:ecs:{}:{}:{kind}/{rest}", caller.region, caller.account());
+    let container = |container: &Value| {
+        json!({ "name": text(container, "name"), "image": text(container, "image"), "lastStatus": "PENDING",
+                "containerArn": arn("container", &format!("{cluster}/{id}/{}", text(container, "name"))) })
+    };
+    let containers = definition["containerDefinitions"].as_array().into_iter().flatten();
+    json!({
+        "taskArn": arn("task", &format!("{cluster}/{id}")), "clusterArn": arn("cluster", cluster),
+        "taskDefinitionArn": definition["taskDefinitionArn"], "lastStatus": "PROVISIONING",
+        "desiredStatus": "RUNNING", "launchType": "FARGATE", "startedBy": request["startedBy"],
+        "overrides": request["overrides"], "createdAt": clock::epoch(),
+        "containers": containers.map(container).collect::<Vec<_>>(),
+    })
+}
+
+fn ended(container: &mut Value, code: Option<i32>) {
+    container["lastStatus"] = "STOPPED".into();
+    if let Some(code) = code {
+        container["exitCode"] = code.into();
     }
 }
 
@@ -295,11 +338,11 @@ async fn first(children: &mut [(usize, Child)]) -> (usize, Option<i32>) {
 }
 
 /// Ends a child: asked first, and then made to.
-async fn end(child: &mut Child) -> Option<i32> {
+async fn end(child: &mut Child, patience: Duration) -> Option<i32> {
     if let Some(id) = child.id() {
         let _ = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
     }
-    if let Ok(status) = tokio::time::timeout(PATIENCE, child.wait()).await {
+    if let Ok(status) = tokio::time::timeout(patience, child.wait()).await {
         return status.ok().map(code);
     }
     let _ = child.kill().await;

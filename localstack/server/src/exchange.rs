@@ -220,10 +220,16 @@ impl Exchange {
                     let pattern = one["KeyPattern"].as_str().unwrap_or("${Revision.CreatedAt}/${Asset.Name}");
                     let created = self.revision(data_set, revision)?;
                     for asset in self.assets(data_set, revision)? {
+                        let created = text(&created, "CreatedAt");
+                        let day = |from, to| created.get(from..to).unwrap_or_default();
                         let key = pattern
                             .replace("${DataSet.Id}", data_set)
+                            .replace("${DataSet.Name}", data_set)
                             .replace("${Revision.Id}", revision)
-                            .replace("${Revision.CreatedAt}", text(&created, "CreatedAt"))
+                            .replace("${Revision.CreatedAt}", created)
+                            .replace("${Revision.CreatedAt.Year}", day(0, 4))
+                            .replace("${Revision.CreatedAt.Month}", day(5, 7))
+                            .replace("${Revision.CreatedAt.Day}", day(8, 10))
                             .replace("${Asset.Name}", text(&asset, "Name"))
                             .replace("${Asset.Id}", text(&asset, "Id"));
                         if key.contains("${") {

@@ -9,6 +9,7 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 
 use crate::clock;
 use crate::faults::{Faults, Wrong};
@@ -29,7 +30,8 @@ pub(crate) struct Glue {
 
 #[derive(Debug, Clone, Default)]
 struct Crawl {
-    running: bool,
+    /// Of the crawl that runs.
+    stop: Option<Arc<Notify>>,
     last: Option<Value>,
 }
 
@@ -42,16 +44,28 @@ impl Glue {
     pub(crate) async fn handle(&self, operation: &str, call: &Call) -> Option<Answer<Value>> {
         let act = async {
             let request = input(&call.body)?;
-            let crawler =
-                self.upstream.call(&call.caller, "AWSGlue.GetCrawler", &json!({ "Name": request["Name"] })).await?;
-            let key = format!("{}/{}", call.caller.access_key, text(&request, "Name"));
+            let (caller, asked) = (&call.caller, format!("AWSGlue.{operation}"));
+            if operation == "GetCrawlers" {
+                let mut crawlers = self.upstream.call(caller, &asked, &request).await?;
+                for crawler in crawlers["Crawlers"].as_array_mut().into_iter().flatten() {
+                    self.show(&key(caller, text(crawler, "Name")), crawler);
+                }
+                return Ok(crawlers);
+            }
+            let mut crawler =
+                self.upstream.call(caller, "AWSGlue.GetCrawler", &json!({ "Name": request["Name"] })).await?;
+            let key = key(caller, text(&request, "Name"));
             match operation {
-                "StartCrawler" => self.start(key, crawler["Crawler"].clone(), &call.caller),
-                _ => Ok(self.shown(&key, crawler)),
+                "StartCrawler" => self.start(key, crawler["Crawler"].clone(), caller),
+                "StopCrawler" => self.stop(&key),
+                _ => {
+                    self.show(&key, &mut crawler["Crawler"]);
+                    Ok(crawler)
+                }
             }
         };
         match operation {
-            "StartCrawler" | "GetCrawler" => Some(act.await),
+            "StartCrawler" | "StopCrawler" | "GetCrawler" | "GetCrawlers" => Some(act.await),
             _ => None,
         }
     }
@@ -60,48 +74,69 @@ impl Glue {
         self.crawls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shown(&self, key: &str, mut crawler: Value) -> Value {
+    /// Puts what is known of its runs into what the emulator says of a crawler.
+    fn show(&self, key: &str, crawler: &mut Value) {
         let crawl = self.locked().get(key).cloned().unwrap_or_default();
-        crawler["Crawler"]["State"] = if crawl.running { "RUNNING" } else { "READY" }.into();
-        if let Some(members) = crawler["Crawler"].as_object_mut() {
+        crawler["State"] = if crawl.stop.is_some() { "RUNNING" } else { "READY" }.into();
+        if let Some(members) = crawler.as_object_mut() {
             members.remove("LastCrawl");
             members.extend(crawl.last.map(|last| ("LastCrawl".to_owned(), last)));
         }
-        crawler
+    }
+
+    fn stop(&self, key: &str) -> Answer<Value> {
+        match self.locked().get(key).and_then(|crawl| crawl.stop.clone()) {
+            Some(stop) => {
+                stop.notify_one();
+                Ok(json!({}))
+            }
+            None => Err(Refusal::new("CrawlerNotRunningException", "The crawler is not running")),
+        }
     }
 
     fn start(&self, key: String, crawler: Value, caller: &Caller) -> Answer<Value> {
+        let stop = Arc::new(Notify::new());
         {
             let mut crawls = self.locked();
             let crawl = crawls.entry(key.clone()).or_default();
-            if crawl.running {
+            if crawl.stop.is_some() {
                 let message = format!("Crawler with name {} has already started", text(&crawler, "Name"));
                 return Err(Refusal::new("CrawlerRunningException", message));
             }
-            crawl.running = true;
+            crawl.stop = Some(Arc::clone(&stop));
         }
         let wrong = self.faults.within("glue", "StartCrawler");
         let (own, caller) = (self.clone(), caller.clone());
         let cleared = self.faults.until_cleared();
         tokio::spawn(async move {
             let began = clock::epoch();
-            let done = match wrong {
-                Some(Wrong::HangCrawler) => {
-                    cleared.await;
-                    Err("the crawl was let go".to_owned())
-                }
-                Some(Wrong::FailCrawl { message }) => Err(message),
-                _ => {
-                    tokio::time::sleep(CRAWL).await;
-                    own.crawl(&crawler, &caller).await.map_err(|refusal| refusal.message)
+            let work = async {
+                match wrong {
+                    Some(Wrong::HangCrawler) => {
+                        cleared.await;
+                        Err("the crawl was let go".to_owned())
+                    }
+                    Some(Wrong::FailCrawl { message }) => Err(message),
+                    _ => {
+                        tokio::time::sleep(CRAWL).await;
+                        own.crawl(&crawler, &caller).await.map_err(|refusal| refusal.message)
+                    }
                 }
             };
+            let done = tokio::select! {
+                done = work => Some(done),
+                () = stop.notified() => None,
+            };
             let mut last = json!({ "Status": "SUCCEEDED", "StartTime": began, "LogGroup": "/aws-glue/crawlers" });
-            if let Err(reason) = done {
-                last["Status"] = "FAILED".into();
-                last["ErrorMessage"] = reason.into();
+            match done {
+                Some(Ok(())) => {}
+                Some(Err(reason)) => {
+                    last["Status"] = "FAILED".into();
+                    last["ErrorMessage"] = reason.into();
+                }
+                None => last["Status"] = "CANCELLED".into(),
             }
-            own.locked().insert(key, Crawl { running: false, last: Some(last) });
+            own.locked().insert(key, Crawl { stop: None, last: Some(last) });
         });
         Ok(json!({}))
     }
@@ -109,7 +144,8 @@ impl Glue {
     /// Reads the newest file of each folder below the targets, and makes the catalogue say what it has.
     async fn crawl(&self, crawler: &Value, caller: &Caller) -> Answer<()> {
         let database = text(crawler, "DatabaseName");
-        let changes = text(&crawler["SchemaChangePolicy"], "UpdateBehavior") == "UPDATE_IN_DATABASE";
+        // Without a policy a crawler changes the tables.
+        let changes = text(&crawler["SchemaChangePolicy"], "UpdateBehavior") != "LOG";
         let known = self.upstream.call(caller, "AWSGlue.GetTables", &json!({ "DatabaseName": database })).await?;
         let known = known["TableList"].as_array().cloned().unwrap_or_default();
         for target in crawler["Targets"]["S3Targets"].as_array().into_iter().flatten() {
@@ -124,8 +160,11 @@ impl Glue {
                     Some(table) if changes => self.change(caller, database, table, &columns).await?,
                     Some(_) => {}
                     None => {
-                        let name = folder.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(bucket);
-                        self.make(caller, database, name, &location, &columns).await?;
+                        let last = path.rsplit('/').next().unwrap_or(bucket);
+                        let name = if folder.is_empty() { last } else { &folder };
+                        let name = format!("{}{name}", text(crawler, "TablePrefix")).to_ascii_lowercase();
+                        let keys = partition_keys(&newest.location);
+                        self.make(caller, database, &name, &location, (&columns, &keys)).await?;
                     }
                 }
             }
@@ -160,12 +199,17 @@ impl Glue {
         let bytes = got.bytes().await.map_err(|error| failed(&error))?;
         // What is no Parquet file is passed over, as a crawler does.
         let Ok(reader) = ParquetRecordBatchReaderBuilder::try_new(bytes) else { return Ok(None) };
-        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| json!({ "Name": field.name(), "Type": hive(field.data_type()) });
+        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| json!({ "Name": field.name().to_ascii_lowercase(), "Type": hive(field.data_type()) });
         Ok(Some(reader.schema().fields().iter().map(column).collect()))
     }
 
     async fn change(&self, caller: &Caller, database: &str, table: &Value, columns: &[Value]) -> Answer<()> {
-        if table["StorageDescriptor"]["Columns"].as_array().is_some_and(|known| known == columns) {
+        // What is declared stays, its comment included, where the file has the same type.
+        let known = table["StorageDescriptor"]["Columns"].as_array().cloned().unwrap_or_default();
+        let same = |one: &Value, other: &Value| one["Name"] == other["Name"] && one["Type"] == other["Type"];
+        let declared = |column: &Value| known.iter().find(|one| same(one, column)).unwrap_or(column).clone();
+        let columns: Vec<Value> = columns.iter().map(declared).collect();
+        if known == columns {
             return Ok(());
         }
         let kept = ["Name", "Description", "StorageDescriptor", "PartitionKeys", "TableType", "Parameters"];
@@ -178,14 +222,32 @@ impl Glue {
         self.upstream.call(caller, "AWSGlue.UpdateTable", &request).await.map(|_| ())
     }
 
-    async fn make(&self, caller: &Caller, database: &str, name: &str, location: &str, columns: &[Value]) -> Answer<()> {
+    async fn make(
+        &self,
+        caller: &Caller,
+        database: &str,
+        name: &str,
+        location: &str,
+        (columns, keys): (&[Value], &[Value]),
+    ) -> Answer<()> {
         let request = json!({ "DatabaseName": database, "TableInput": {
-            "Name": name.to_ascii_lowercase(), "TableType": "EXTERNAL_TABLE",
+            "Name": name, "TableType": "EXTERNAL_TABLE", "PartitionKeys": keys,
             "Parameters": { "classification": "parquet", "EXTERNAL": "TRUE" },
             "StorageDescriptor": parquet_storage(location, columns),
         } });
         self.upstream.call(caller, "AWSGlue.CreateTable", &request).await.map(|_| ())
     }
+}
+
+fn key(caller: &Caller, name: &str) -> String {
+    format!("{}/{name}", caller.access_key)
+}
+
+/// The keys of `name=value` in a path, which a crawler takes as text. Folders without a name are no keys here.
+fn partition_keys(path: &object_store::path::Path) -> Vec<Value> {
+    let parts = path.parts().map(|part| part.as_ref().to_owned()).collect::<Vec<_>>();
+    let names = parts.iter().filter_map(|part| part.split_once('='));
+    names.map(|(name, _)| json!({ "Name": name.to_ascii_lowercase(), "Type": "string" })).collect()
 }
 
 /// How Glue describes Parquet files at a place.

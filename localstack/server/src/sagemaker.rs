@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use algotrading::serving::body::{Form, answer};
+use algotrading::serving::Limits;
+use algotrading::serving::body::{Form, Unfit, answer};
 use algotrading::shelf;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -61,11 +62,15 @@ fn invoke(
     };
     let lake = Lake::create(location).map_err(|error| absent(error.to_string()))?;
     let (entry, opened) = shelf::model(&lake, name).map_err(|error| absent(format!("{error:#}")))?;
+    let most = Limits::default().body_bytes_max;
+    if body.len() > most {
+        return Err(refused(413, format!("the body is larger than {most} bytes; send fewer rows at once")));
+    }
     let mut models = models.lock().unwrap_or_else(PoisonError::into_inner);
     let model = models.entry(format!("{}@{}", entry.name, entry.version)).or_insert(opened);
     let value = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let form = Form::of(value(header::CONTENT_TYPE), value(header::ACCEPT))
-        .map_err(|error| refused(415, error.to_string()))?;
+        .map_err(|error| refused(if matches!(error, Unfit::Accept(_)) { 406 } else { 415 }, error.to_string()))?;
     let said = answer(model, form, body).map_err(|error| refused(400, error.to_string()))?;
     let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, form.content_type())], said).into_response();
     response.headers_mut().insert("x-amzn-invoked-production-variant", header::HeaderValue::from_static("primary"));

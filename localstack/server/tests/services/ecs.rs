@@ -1,5 +1,6 @@
 //! A task is its containers' programs, run here.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use aws_sdk_ecs::Client;
@@ -149,4 +150,55 @@ async fn tasks_end_with_the_server_even_while_a_call_hangs() {
     until(runs, |runs| !runs).await;
     assert!(began.elapsed().as_secs() < 4 && !offline.has_ended(), "before the call that hangs");
     drop(hangs.await);
+}
+
+#[tokio::test]
+async fn a_token_is_of_one_request_and_a_count_is_of_tasks() {
+    let (offline, client) = started().await;
+    offline.container("exits", "exit 0");
+    let ask = |count| client.run_task().cluster("cluster").task_definition("exits").client_token("t").count(count);
+    let arns = |tasks: &[Task]| tasks.iter().map(|task| task.task_arn().unwrap().to_owned()).collect::<BTreeSet<_>>();
+    let first = arns(ask(2).send().await.unwrap().tasks());
+    assert_eq!((first.len(), arns(ask(2).send().await.unwrap().tasks())), (2, first.clone()));
+    let other = ask(1).send().await.unwrap_err();
+    assert_eq!(other.code(), Some("ConflictException"));
+    assert_eq!(ask(11).client_token("u").send().await.unwrap_err().code(), Some("InvalidParameterException"));
+    for arn in first {
+        in_state(&client, &arn, "STOPPED").await;
+    }
+}
+
+#[tokio::test]
+async fn only_an_essential_container_ends_its_task() {
+    let (offline, client) = started().await;
+    offline.container("main", "sleep 0.4; exit 3");
+    offline.container("side", "exit 9");
+    {
+        let mut definitions = offline.emulator.definitions.lock().unwrap();
+        let mut both = [definitions["main"][0].clone(), definitions["side"][0].clone()];
+        both[1]["essential"] = false.into();
+        definitions.insert("both".to_owned(), json!(both));
+    }
+    let arn = run(&client, "both", None).await;
+    let ask = || async {
+        let found = client.describe_tasks().cluster("cluster").tasks(&arn).send().await.unwrap();
+        found.tasks()[0].clone()
+    };
+    let running = until(ask, |task| task.containers()[1].exit_code() == Some(9)).await;
+    assert_eq!((running.last_status(), running.containers()[0].exit_code()), (Some("RUNNING"), None));
+    let task = in_state(&client, &arn, "STOPPED").await;
+    assert_eq!(task.containers().iter().map(|one| one.exit_code()).collect::<Vec<_>>(), [Some(3), Some(9)]);
+}
+
+#[tokio::test]
+async fn a_stubborn_container_has_the_time_that_its_definition_gives() {
+    let (offline, client) = started().await;
+    offline.container("slow", "trap 'sleep 2.5; exit 6' TERM; echo ready; while :; do sleep 0.05; done");
+    offline.emulator.definitions.lock().unwrap().get_mut("slow").unwrap()[0]["stopTimeout"] = 10.into();
+    let arn = run(&client, "slow", None).await;
+    in_state(&client, &arn, "RUNNING").await;
+    until(|| async { said(&offline, &arn, "slow") }, |text| text.contains("ready")).await;
+    let stopping = client.stop_task().cluster("cluster").task(&arn).send().await.unwrap();
+    assert_eq!(stopping.task().unwrap().desired_status(), Some("STOPPED"));
+    assert_eq!(in_state(&client, &arn, "STOPPED").await.containers()[0].exit_code(), Some(6));
 }

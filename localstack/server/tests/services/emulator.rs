@@ -50,6 +50,7 @@ impl Emulator {
     }
 
     fn s3(&self, method: &Method, path: &str, query: &str, range: Option<(usize, usize)>, body: Bytes) -> Response {
+        let path = &path.replace("%3D", "=");
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         if bucket == NO_BUCKET {
             let text = "<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist</Message></Error>";
@@ -114,6 +115,7 @@ impl Emulator {
                 Some(crawler) => json!({ "Crawler": crawler }),
                 None => return refused("EntityNotFoundException"),
             },
+            "GetCrawlers" => json!({ "Crawlers": self.crawlers.lock().unwrap().values().collect::<Vec<_>>() }),
             "GetDatabases" => json!({ "DatabaseList": [{ "Name": "data" }, { "Name": "other" }] }),
             "GetTables" => {
                 let tables = self.tables.lock().unwrap();

@@ -35,10 +35,11 @@ fn parquet() -> Vec<u8> {
 async fn started(policy: &str) -> (Offline, Client) {
     let offline = Offline::start().await;
     for folder in ["known", "found"] {
-        let key = format!("bucket/lake/{folder}/a.parquet");
+        let part = if folder == "found" { "year=2013/" } else { "" };
+        let key = format!("bucket/lake/{folder}/{part}a.parquet");
         offline.emulator.objects.lock().unwrap().insert(key, parquet().into());
     }
-    let columns = json!([{ "Name": "sym", "Type": "string" }, { "Name": "close", "Type": "string" }, { "Name": "volume", "Type": "int" }]);
+    let columns = json!([{ "Name": "sym", "Type": "string", "Comment": "ticker" }, { "Name": "close", "Type": "string" }, { "Name": "volume", "Type": "int" }]);
     offline.emulator.tables.lock().unwrap().push(json!({
         "Name": "known", "DatabaseName": "data", "CreateTime": 1.0,
         "StorageDescriptor": { "Location": "s3://bucket/lake/known/", "Columns": columns },
@@ -97,9 +98,39 @@ async fn an_update_in_the_database_gives_a_known_table_the_types_of_its_file() {
     );
     // What only an answer has is no part of a request.
     assert!(changed["TableInput"].get("CreateTime").is_none());
+    assert_eq!(changed["TableInput"]["StorageDescriptor"]["Columns"][0]["Comment"], "ticker");
     let made = offline.emulator.asked("CreateTable");
     let [made] = &made[..] else { panic!("{made:?}") };
     assert_eq!((made["TableInput"]["Name"].as_str(), types(made)), (Some("found"), vec!["string", "double", "int"]));
+    assert_eq!(made["TableInput"]["PartitionKeys"], json!([{ "Name": "year", "Type": "string" }]));
+}
+
+#[tokio::test]
+async fn without_a_policy_a_crawl_changes_tables_and_a_prefix_goes_before_new_names() {
+    let (offline, client) = started("").await;
+    {
+        let mut crawlers = offline.emulator.crawlers.lock().unwrap();
+        let crawler = crawlers.get_mut("crawler").unwrap();
+        crawler["SchemaChangePolicy"] = json!({});
+        crawler["TablePrefix"] = "raw_".into();
+    }
+    client.start_crawler().name("crawler").send().await.unwrap();
+    ended(&client).await;
+    assert_eq!(offline.emulator.asked("UpdateTable").len(), 1);
+    assert_eq!(offline.emulator.asked("CreateTable")[0]["TableInput"]["Name"], "raw_found");
+}
+
+#[tokio::test]
+async fn a_crawl_is_stopped() {
+    let (offline, client) = started("LOG").await;
+    let idle = client.stop_crawler().name("crawler").send().await.unwrap_err();
+    assert!(idle.as_service_error().unwrap().is_crawler_not_running_exception(), "{idle:?}");
+    offline.fault(json!({ "service": "glue", "do": "hang_crawler" })).await;
+    client.start_crawler().name("crawler").send().await.unwrap();
+    let all = client.get_crawlers().send().await.unwrap();
+    assert_eq!(all.crawlers()[0].state(), Some(&CrawlerState::Running));
+    client.stop_crawler().name("crawler").send().await.unwrap();
+    assert_eq!(ended(&client).await.last_crawl().unwrap().status(), Some(&LastCrawlStatus::Cancelled));
 }
 
 #[tokio::test]
