@@ -1,8 +1,7 @@
 /** The one template. */
 import { App, Aws, Stack, Tags } from 'aws-cdk-lib';
-import * as s3 from 'aws-cdk-lib/aws-s3';
 import { ARTIFACT_CHOICES, CHOICES, Parameters } from './choices';
-import { Placed } from './resources/artifacts';
+import { Fetched } from './resources/artifacts';
 import { OneFile } from './synthesizer';
 import { System } from './system';
 
@@ -25,7 +24,7 @@ export function app(): { app: App; stack: Stack; system: System } {
   const choices = new Parameters(stack, { ...CHOICES, ...ARTIFACT_CHOICES });
   const system = new System(
     { data: stack, platform: stack, analytics: stack, ml: stack, operations: stack },
-    { name: Aws.STACK_NAME, choices, artifacts: (scope, _data) => new Placed(s3.Bucket.fromBucketName(scope, 'X', 'todo'), 'x', 'image') },
+    { name: Aws.STACK_NAME, choices, artifacts: (scope, data) => new Fetched(scope, 'Artifacts', Aws.STACK_NAME, choices, data) },
   );
   Tags.of(stack).add('application', 'algotrading');
   return { app: made, stack, system };

@@ -1,4 +1,4 @@
-"""The stack, made with one call after another; a template makes it on AWS.
+"""The stack, made by CloudFormation from the CDK app's template for the offline AWS.
 
 Everything is named after the deployment, so that several stand side by side on one MiniStack.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import stat
 import subprocess
 import tempfile
@@ -23,16 +22,13 @@ from botocore.config import Config
 from . import servers
 from .servers import ACCOUNT, REGION, TOP
 
-# What each function may take: seconds, and the seconds of its state in the machine are a little more.
-FUNCTIONS = {
-    "plan-session": 30, "export-assets": 120, "ingest-bars": 900, "crawl-catalog": 120, "run-query": 60,
-    "score-signals": 300, "launch-strategy": 60, "watch-pnl": 120, "report-run": 300,
-}
+FUNCTIONS = (
+    "plan-session", "export-assets", "ingest-bars", "crawl-catalog", "run-query", "score-signals", "launch-strategy",
+    "watch-pnl", "report-run",
+)
 CONTAINERS = ("strategy-runner", "ingest-task")
 WORKGROUP = "MyWorkGroup"
 EVENT = "Revision Published To Data Set"
-# Nobody may send events in the name of AWS, MiniStack neither.
-EVENT_SOURCES = ["aws.dataexchange", "offline.dataexchange"]
 
 STRATEGIES = {
     "sma": 'name = "sma"\nfast = 50\nslow = 200\nsize = 100',
@@ -81,7 +77,9 @@ class Deployment:
     begin: str = "2000-03-01"
     strategies: dict[str, str] = field(default_factory=lambda: dict(STRATEGIES))
     limits: str = LIMITS
-    # Further environment of the functions and the containers, or other than the usual.
+    # Parameters of the template other than the usual.
+    choices: dict[str, str] = field(default_factory=dict)
+    # Environment of the functions and the containers that the template does not have, or has otherwise.
     variables: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -103,7 +101,8 @@ class Deployment:
     bucket = property(lambda self: f"{self.name}-lake")
     lake = property(lambda self: f"s3://{self.bucket}/lake")
     exports = property(lambda self: f"s3://{self.bucket}/exports")
-    table = property(lambda self: f"{self.name}-records")
+    programs = property(lambda self: f"{self.name}-programs")
+    table = property(lambda self: self.outputs["RecordsTable"])
     topic = property(lambda self: f"arn:aws:sns:{REGION}:{self.account}:{self.name}-notices")
     queue = property(lambda self: f"{self.emulator}/{self.account}/{self.name}-inbox")
     cluster = property(lambda self: f"{self.name}-cluster")
@@ -113,8 +112,9 @@ class Deployment:
     database = property(lambda self: "algo_data" if self.is_main else f"algo_data_{self.name}".replace("-", "_"))
     workgroup = property(lambda self: WORKGROUP if self.is_main else f"{self.name}-{WORKGROUP}")
     machine = property(lambda self: f"arn:aws:states:{REGION}:{self.account}:stateMachine:{self.name}-eod")
-    role = property(lambda self: f"arn:aws:iam::{self.account}:role/{self.name}")
     product = property(lambda self: Path(self.exchange) / self.data_set)
+    # Of schedules that fire a day at once; nobody looks what it may do here.
+    role = property(lambda self: f"arn:aws:iam::{self.account}:role/{self.name}")
     # What the functions say.
     logs = property(lambda self: Path(self.exchange).parent / "functions")
 
@@ -122,39 +122,22 @@ class Deployment:
         return f"arn:aws:lambda:{REGION}:{self.account}:function:{self.name}-{name}"
 
     @property
-    def environment(self) -> dict[str, str]:
-        """Of the functions and the containers: docs/eod.md, and where AWS is."""
-        return {
-            "LAKE": self.lake,
-            "EXPORTS": self.exports,
-            "RECORDS_TABLE": self.table,
-            "DATA_SETS": self.data_set,
-            "CRAWLER": self.crawler,
-            "DATABASE": self.database,
-            "WORKGROUP": self.workgroup,
-            "MODEL": "forecast",
-            "CLUSTER": self.cluster,
-            "SUBNETS": "subnet-offline",
-            "SECURITY_GROUPS": "sg-offline",
-            "TASK_PREFIX": f"{self.name}-",
-            "TOPIC_ARN": self.topic,
-            "METRICS_NAMESPACE": self.name,
-        } | servers.endpoints(self.emulator, self.server) | self.variables
+    def parameters(self) -> list[dict[str, str]]:
+        """Of the template."""
+        given = {
+            "DataSetId": self.data_set, "Model": "forecast", "DatabaseName": self.database, "WorkGroup": self.workgroup,
+            "Emulator": self.emulator, "Server": self.server, "ProgramBucket": self.programs, "ProgramPrefix": "programs",
+        }
+        return [{"ParameterKey": name, "ParameterValue": value} for name, value in (given | self.choices).items()]
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """What the stack says of itself."""
+        [found] = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        return {one["OutputKey"]: one["OutputValue"] for one in found["Outputs"]}
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1))
-
-
-def machine_text(name: str, arns: dict[str, str]) -> str:
-    """A state machine of infra/, filled in as CloudFormation does: text for text."""
-    text = (TOP / "infra" / "state-machines" / f"{name}.asl.json").read_text()
-    filled = re.sub(r"\$\{(\w+)\}", lambda found: arns[found.group(1)], text)
-    json.loads(filled)
-    return filled
-
-
-def _arn_names() -> dict[str, str]:
-    return {"".join(part.title() for part in name.split("-")) + "Arn": name for name in FUNCTIONS}
 
 
 def bootstrap(program: Path, log: Path) -> bytes:
@@ -170,111 +153,116 @@ def bootstrap(program: Path, log: Path) -> bytes:
     return held.getvalue()
 
 
+def template() -> str:
+    """The CDK app's template for the offline AWS; made once a process."""
+    if not _template:
+        infra = TOP / "infra"
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "offline.template.json"
+            install = [] if (infra / "node_modules").exists() else [["npm", "ci", "--no-audit", "--no-fund"]]
+            for command in (*install, ["npx", "tsc"], ["node", "build/bin/offline.js", file]):
+                done = subprocess.run(command, cwd=infra, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise DidNotDeploy(f"the template cannot be made: {(done.stdout + done.stderr).strip()[-2000:]}")
+            _template.append(file.read_text())
+    return _template[0]
+
+
+_template: list[str] = []
+
+
+class DidNotDeploy(Exception):
+    """The stack was not made."""
+
+
 def deploy(stack: Deployment, programs: Path | None = None) -> Deployment:
     """Makes everything of a stack but the bars."""
     programs = programs or servers.binaries()
     stack.product.mkdir(parents=True, exist_ok=True)
-    stack.client("s3").create_bucket(Bucket=stack.bucket)
-    _records(stack)
-    _notices(stack)
-    _functions(stack, programs)
-    _containers(stack)
-    _machine(stack)
-    _events(stack)
+    _programs(stack, programs)
+    stack.client("cloudformation").create_stack(
+        StackName=stack.name, TemplateURL=upload(stack, template()), Parameters=stack.parameters,
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    settled(stack, "CREATE_COMPLETE")
+    _inbox(stack)
+    _variables(stack)
     _lake(stack, programs)
-    _catalogue(stack)
     return stack
 
 
-def _records(stack: Deployment) -> None:
-    stack.client("dynamodb").create_table(
-        TableName=stack.table, BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
+def upload(stack: Deployment, text: str) -> str:
+    """Where CloudFormation finds a template: one in the call may not be this long."""
+    stack.client("s3").put_object(Bucket=stack.programs, Key="template.json", Body=text.encode())
+    return f"{stack.emulator}/{stack.programs}/template.json"
 
 
-def _notices(stack: Deployment) -> None:
+def settled(stack: Deployment, wanted: str, seconds: float = 120) -> None:
+    """Waits until CloudFormation is done with a stack, and says what failed if it did not go as wanted."""
+    client, deadline = stack.client("cloudformation"), time.monotonic() + seconds
+    while (status := status_of(stack)).endswith("_IN_PROGRESS"):
+        if time.monotonic() > deadline:
+            raise DidNotDeploy(f"the stack {stack.name} is still {status} after {seconds:.0f} s")
+        time.sleep(0.05)
+    if status != wanted:
+        events = client.describe_stack_events(StackName=stack.name)["StackEvents"]
+        reasons = [
+            f"{one['LogicalResourceId']}: {one.get('ResourceStatusReason', '')}"
+            for one in events if one["ResourceStatus"].endswith("FAILED")
+        ]
+        raise DidNotDeploy(f"the stack {stack.name} is {status} instead of {wanted}:\n" + "\n".join(reasons))
+
+
+def status_of(stack: Deployment) -> str:
+    """What CloudFormation says of a stack; one that is gone is known by its id only."""
+    client = stack.client("cloudformation")
+    try:
+        return client.describe_stacks(StackName=stack.name)["Stacks"][0]["StackStatus"]
+    except client.exceptions.ClientError as error:
+        if "does not exist" in str(error):
+            return "DELETE_COMPLETE"
+        raise
+
+
+def _programs(stack: Deployment, programs: Path) -> None:
+    """Zips that lead to the programs of this machine."""
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket=stack.programs)
+    stack.logs.mkdir(parents=True, exist_ok=True)
+    for name in FUNCTIONS:
+        body = bootstrap(programs / name, stack.logs / f"{name}.log")
+        s3.put_object(Bucket=stack.programs, Key=f"programs/{name}.zip", Body=body)
+
+
+def _inbox(stack: Deployment) -> None:
+    """A person who is told: a queue on the topic."""
     sns, sqs = stack.client("sns"), stack.client("sqs")
-    sns.create_topic(Name=f"{stack.name}-notices")
     sqs.create_queue(QueueName=f"{stack.name}-inbox")
     inbox = f"arn:aws:sqs:{REGION}:{stack.account}:{stack.name}-inbox"
     sns.subscribe(TopicArn=stack.topic, Protocol="sqs", Endpoint=inbox)
 
 
-def _functions(stack: Deployment, programs: Path) -> None:
-    client = stack.client("lambda")
-    stack.logs.mkdir(parents=True, exist_ok=True)
-    for name, seconds in FUNCTIONS.items():
-        client.create_function(
-            FunctionName=f"{stack.name}-{name}", Runtime="provided.al2023", Handler="bootstrap", Role=stack.role,
-            Code={"ZipFile": bootstrap(programs / name, stack.logs / f"{name}.log")}, Timeout=seconds, MemorySize=512,
-            Environment={"Variables": stack.environment},
-        )
-
-
-def _containers(stack: Deployment) -> None:
-    ecs = stack.client("ecs")
-    ecs.create_cluster(clusterName=stack.cluster)
-    variables = stack.environment | servers.CREDENTIALS | {"AWS_ACCESS_KEY_ID": stack.access_key}
+def _variables(stack: Deployment) -> None:
+    """Environment that a test wants other than the stack has it."""
+    if not stack.variables:
+        return
+    functions, ecs = stack.client("lambda"), stack.client("ecs")
+    for name in FUNCTIONS:
+        full = f"{stack.name}-{name}"
+        usual = functions.get_function_configuration(FunctionName=full)["Environment"]["Variables"]
+        functions.update_function_configuration(FunctionName=full, Environment={"Variables": usual | stack.variables})
     for name in CONTAINERS:
+        family = f"{stack.name}-{name}"
+        definition = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
+        for container in definition["containerDefinitions"]:
+            usual = {one["name"]: one["value"] for one in container["environment"]}
+            container["environment"] = [
+                {"name": name, "value": value} for name, value in (usual | stack.variables).items()
+            ]
         ecs.register_task_definition(
-            family=f"{stack.name}-{name}", requiresCompatibilities=["FARGATE"], networkMode="awsvpc",
-            cpu="256", memory="512",
-            containerDefinitions=[{
-                "name": name, "image": name, "essential": True,
-                "environment": [{"name": key, "value": value} for key, value in variables.items()],
-            }],
+            family=family, requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu=definition["cpu"],
+            memory=definition["memory"], containerDefinitions=definition["containerDefinitions"],
         )
-
-
-def _machine(stack: Deployment) -> None:
-    arns = {variable: stack.function(name) for variable, name in _arn_names().items()} | {"TopicArn": stack.topic}
-    stack.client("stepfunctions").create_state_machine(
-        name=f"{stack.name}-eod", definition=machine_text("eod", arns), roleArn=stack.role
-    )
-
-
-def _events(stack: Deployment) -> None:
-    # As on AWS, but switched off: MiniStack would fire it at half past six in UTC, and without the time in its input.
-    stack.client("scheduler").create_schedule(
-        Name=f"{stack.name}-eod", State="DISABLED", FlexibleTimeWindow={"Mode": "OFF"},
-        ScheduleExpression="cron(30 18 ? * MON-FRI *)", ScheduleExpressionTimezone="America/New_York",
-        Target={
-            "Arn": stack.machine, "RoleArn": stack.role, "Input": json.dumps({"time": "<aws.scheduler.scheduled-time>"}),
-        },
-    )
-    # Four hours after the close the day must have finished; whether it has is asked by a schedule of its own.
-    stack.client("scheduler").create_schedule(
-        Name=f"{stack.name}-watch", State="DISABLED", FlexibleTimeWindow={"Mode": "OFF"},
-        ScheduleExpression="cron(30 22 * * ? *)", ScheduleExpressionTimezone="America/New_York",
-        Target={"Arn": stack.function("watch-pnl"), "RoleArn": stack.role, "Input": json.dumps({"scheduled": True})},
-    )
-    # Every day, weekends too: a figure that stays away is as bad as one that says so.
-    stack.client("cloudwatch").put_metric_alarm(
-        AlarmName=f"{stack.name}-missing-run", Namespace=stack.name, MetricName="MissingRun", Statistic="Maximum",
-        Period=86_400, EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanOrEqualToThreshold",
-        TreatMissingData="breaching", AlarmActions=[stack.topic],
-    )
-    events, rule = stack.client("events"), f"{stack.name}-published"
-    events.put_rule(
-        Name=rule,
-        EventPattern=json.dumps({"source": EVENT_SOURCES, "detail-type": [EVENT], "resources": [stack.data_set]}),
-    )
-    events.put_targets(Rule=rule, Targets=[{"Id": "export", "Arn": stack.function("export-assets")}])
-    # What the machine cannot catch: its own time-out, and a person who stops it.
-    rule = f"{stack.name}-ended"
-    events.put_rule(Name=rule, EventPattern=json.dumps({
-        "source": ["aws.states"], "detail-type": ["Step Functions Execution Status Change"],
-        "detail": {"stateMachineArn": [stack.machine], "status": ["TIMED_OUT", "ABORTED"]},
-    }))
-    events.put_targets(Rule=rule, Targets=[{
-        "Id": "people", "Arn": stack.topic, "InputTransformer": {
-            "InputPathsMap": {"run": "$.detail.name", "status": "$.detail.status"},
-            "InputTemplate": '"The end-of-day run <run> ended as <status> before it was done. '
-            'Start it again for the same session."',
-        },
-    }])
 
 
 def _lake(stack: Deployment, programs: Path) -> None:
@@ -305,20 +293,6 @@ def promoted_model(programs: Path, folder: Path) -> dict[str, bytes]:
     return _model
 
 
-def statements(lake: str, database: str) -> list[tuple[str, str]]:
-    """What makes the shipped tables and views, in order: a table's text makes it, a view's is only its query."""
-    sql = TOP / "crates" / "queries" / "sql"
-    tables = [
-        (file.stem, file.read_text().replace("{lake}", lake).replace("algo_data.", f"{database}."))
-        for file in sorted((sql / "tables").glob("*.sql"))
-    ]
-    views = [
-        (file.stem, f"CREATE OR REPLACE VIEW {file.stem} AS\n{file.read_text()}")
-        for file in sorted((sql / "views").glob("*.sql"))
-    ]
-    return tables + views
-
-
 class QueryFailed(Exception):
     """Athena did not answer."""
 
@@ -343,25 +317,3 @@ def query(stack: Deployment, sql: str, seconds: float = 60) -> list[dict[str, st
     for page in athena.get_paginator("get_query_results").paginate(QueryExecutionId=id_):
         lines += [[cell.get("VarCharValue") for cell in row["Data"]] for row in page["ResultSet"]["Rows"]]
     return [dict(zip(lines[0], line)) for line in lines[1:]] if lines else []
-
-
-def _catalogue(stack: Deployment) -> None:
-    glue = stack.client("glue")
-    glue.create_database(DatabaseInput={"Name": stack.database})
-    stack.client("athena").create_work_group(
-        Name=stack.workgroup,
-        Configuration={
-            "ResultConfiguration": {"OutputLocation": f"s3://{stack.bucket}/athena/"},
-            "EnforceWorkGroupConfiguration": True,
-        },
-    )
-    for name, sql in statements(stack.lake, stack.database):
-        try:
-            query(stack, sql)
-        except QueryFailed as error:
-            raise QueryFailed(f"the shipped statement `{name}` does not run: {error}") from None
-    glue.create_crawler(
-        Name=stack.crawler, Role=stack.role, DatabaseName=stack.database,
-        Targets={"S3Targets": [{"Path": f"{stack.lake}/"}]},
-        SchemaChangePolicy={"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},
-    )

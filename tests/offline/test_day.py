@@ -102,14 +102,3 @@ def test_an_announced_revision_is_exported_before_the_schedule(offline):
     assert len(run.output["export"]["exported"]) + run.output["export"]["already"] == 2
     assert len(offline.requests("dataexchange", "StartJob")) == 2
     assert offline.calls("export-assets") == 1
-
-
-def test_the_schedule_is_declared_for_new_york(offline):
-    schedule = offline.client("scheduler").get_schedule(Name=f"{offline.stack.name}-eod")
-    assert schedule["ScheduleExpression"] == "cron(30 18 ? * MON-FRI *)"
-    assert schedule["ScheduleExpressionTimezone"] == "America/New_York"
-    assert schedule["Target"]["Arn"] == offline.stack.machine
-    watch = offline.client("scheduler").get_schedule(Name=f"{offline.stack.name}-watch")
-    assert watch["ScheduleExpression"] == "cron(30 22 * * ? *)" and watch["ScheduleExpressionTimezone"] == "America/New_York"
-    [alarm] = offline.client("cloudwatch").describe_alarms(AlarmNames=[f"{offline.stack.name}-missing-run"])["MetricAlarms"]
-    assert alarm["TreatMissingData"] == "breaching" and alarm["AlarmActions"] == [offline.stack.topic]

@@ -96,10 +96,10 @@ def test_a_crawler_that_never_ends_and_one_that_fails(make):
 def make_patient(offline):
     """The same stack, whose functions wait for a crawl as long as they should."""
     client = offline.client("lambda")
-    variables = {name: value for name, value in offline.stack.environment.items() if name != "CRAWL_SECONDS_MAX"}
-    client.update_function_configuration(
-        FunctionName=f"{offline.stack.name}-crawl-catalog", Environment={"Variables": variables}
-    )
+    name = f"{offline.stack.name}-crawl-catalog"
+    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    del variables["CRAWL_SECONDS_MAX"]
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
     return offline
 
 

@@ -17,8 +17,10 @@ use crate::error::by_words;
 pub struct Cluster {
     /// Name or ARN.
     pub name: String,
-    /// Public ones: without a NAT gateway a container reaches the services by an address of its own.
+    /// Their ids.
     pub subnets: Vec<String>,
+    /// Whether a container gets an address of its own: without one it needs a NAT gateway or interface endpoints.
+    pub public_address: bool,
     /// May be empty: then the network's own.
     pub security_groups: Vec<String>,
     /// What the name of a definition has before the name of the task.
@@ -65,12 +67,13 @@ impl Ecs {
 impl Tasks for Ecs {
     fn start(&self, request: &TaskRequest) -> Answer<String> {
         let (call, definition) = ("RunTask", format!("{}{}", self.cluster.prefix, request.name));
+        let public = if self.cluster.public_address { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
         let network = AwsVpcConfiguration::builder()
             .set_subnets(Some(self.cluster.subnets.clone()))
             .set_security_groups(
                 (!self.cluster.security_groups.is_empty()).then(|| self.cluster.security_groups.clone()),
             )
-            .assign_public_ip(AssignPublicIp::Enabled)
+            .assign_public_ip(public)
             .build()
             .map_err(|error| self.calls.error(call, &definition, Kind::Invalid, error.to_string()))?;
         let pairs =

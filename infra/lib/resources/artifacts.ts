@@ -1,10 +1,24 @@
-/** Where programs come from. */
+/** Where programs come from: built in the account, taken from a release, brought along, or already in a bucket. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { CfnRule, CustomResource, Duration, Fn, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import * as codebuild from 'aws-cdk-lib/aws-codebuild';
+import * as ecr from 'aws-cdk-lib/aws-ecr';
+import * as assets from 'aws-cdk-lib/aws-ecr-assets';
+import * as events from 'aws-cdk-lib/aws-events';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import type * as s3 from 'aws-cdk-lib/aws-s3';
-import type { IConstruct } from 'constructs';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import * as s3 from 'aws-cdk-lib/aws-s3';
+import { Construct, type IConstruct } from 'constructs';
+import type { Choices } from '../choices';
+import { ifOn, optional } from '../optional';
+import { TOP } from '../sql';
+import { closed, type Data } from './data';
+import { Cleaner, Handler } from './handlers';
 
-/** Programs that run as functions, with what each may take: seconds, and MiB of memory. */
+/** Programs that run as functions, with the seconds that each may take. */
 export const FUNCTIONS = {
   'plan-session': 30, 'export-assets': 120, 'ingest-bars': 900, 'crawl-catalog': 120, 'run-query': 60,
   'score-signals': 300, 'launch-strategy': 60, 'watch-pnl': 120, 'report-run': 300,
@@ -22,12 +36,13 @@ export interface Artifacts {
   /** What must be there before a function is made. */
   readonly ready: IConstruct[];
   /** Lets ECS fetch the image. */
-  grantPull(role: iam.IRole): void;
+  grantPull(role: iam.Role): void;
 }
 
 /** Programs that lie in a bucket: `<prefix>/<function>.zip`, and an image. */
 export class Placed implements Artifacts {
   readonly ready: IConstruct[] = [];
+
   constructor(private readonly bucket: s3.IBucket, private readonly prefix: string, readonly image: string) {}
 
   code(name: FunctionName): lambda.Code {
@@ -35,4 +50,174 @@ export class Placed implements Artifacts {
   }
 
   grantPull(): void {}
+}
+
+/** Programs that `tools/release-functions` has left on this machine; `cdk deploy` uploads them. */
+export class Local implements Artifacts {
+  readonly ready: IConstruct[] = [];
+  readonly image: string;
+  private readonly asset: assets.DockerImageAsset;
+
+  constructor(scope: Construct, private readonly folder = join(TOP, 'target', 'release-functions')) {
+    const missing = Object.keys(FUNCTIONS).filter((name) => !existsSync(join(folder, `${name}.zip`)));
+    if (missing.length > 0) {
+      throw new Error(`${folder} has no ${missing.map((name) => `${name}.zip`).join(', ')}; run tools/release-functions first`);
+    }
+    this.asset = new assets.DockerImageAsset(scope, 'Containers', {
+      directory: TOP, file: 'fargate/Dockerfile', platform: assets.Platform.LINUX_ARM64,
+      exclude: ['**/target', '**/node_modules', '**/.venv', '.git', 'infra', 'templates', 'docs'],
+    });
+    this.image = this.asset.imageUri;
+  }
+
+  code(name: FunctionName): lambda.Code {
+    return lambda.Code.fromAsset(join(this.folder, `${name}.zip`));
+  }
+
+  grantPull(role: iam.Role): void {
+    this.asset.repository.grantPull(role);
+  }
+}
+
+/** CloudFormation waits an hour for an answer, and no longer. */
+const BUILD_MINUTES = 55;
+
+/** Programs that the stack itself builds, or takes from a release: a custom resource says where they are. */
+export class Fetched extends Construct implements Artifacts {
+  readonly image: string;
+  readonly ready: IConstruct[];
+  private readonly bucket: s3.Bucket;
+  private readonly prefix: string;
+
+  constructor(scope: Construct, id: string, private readonly name: string, private readonly choices: Choices, private readonly data: Data) {
+    super(scope, id);
+    this.bucket = new s3.Bucket(this, 'Bucket', {
+      ...closed, ...data.encrypted(), serverAccessLogsPrefix: 'artifacts/', removalPolicy: RemovalPolicy.DESTROY,
+      lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }],
+    });
+    Cleaner.clean(this.bucket, data.key);
+    this.rule();
+    const handler = new Handler(this, 'Fetch', 'artifacts', {
+      key: data.key, description: 'Has the programs built, or takes them from a release', timeout: Duration.minutes(15), memory: 512,
+    });
+    handler.allow(['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], [this.bucket.arnForObjects('*')]);
+    handler.allow(['s3:ListBucket'], [this.bucket.bucketArn]);
+    handler.allow(['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
+    const isBuild = choices.is('ArtifactMode', 'build');
+    const built = optional(isBuild, this, 'Build', (node) => this.build(node, handler));
+    const fetched = new CustomResource(this, 'Programs', {
+      resourceType: 'Custom::Artifacts', serviceToken: handler.function.functionArn, serviceTimeout: Duration.hours(1),
+      properties: {
+        Mode: choices.value('ArtifactMode'),
+        Bucket: this.bucket.bucketName,
+        Functions: Object.keys(FUNCTIONS),
+        Repository: choices.value('SourceRepository'),
+        Revision: choices.value('SourceRevision'),
+        ReleaseUrl: choices.value('ReleaseUrl'),
+        ReleaseSha256: choices.value('ReleaseSha256'),
+        Project: built ? ifOn(isBuild, built.project.ref) : undefined,
+        ImageRepository: built ? ifOn(isBuild, built.repository.attrRepositoryUri) : undefined,
+      },
+    });
+    fetched.node.addDependency(handler.role);
+    this.prefix = fetched.getAttString('Prefix');
+    this.image = fetched.getAttString('Image');
+    this.ready = [fetched];
+  }
+
+  code(name: FunctionName): lambda.Code {
+    return lambda.Code.fromBucket(this.bucket, `${this.prefix}/${name}.zip`);
+  }
+
+  grantPull(role: iam.Role): void {
+    optional(this.choices.is('ArtifactMode', 'build'), this, 'Pull', (node) => {
+      const policy = new iam.Policy(node, 'Policy', { roles: [role] });
+      policy.addStatements(
+        new iam.PolicyStatement({ actions: ['ecr:GetAuthorizationToken'], resources: ['*'] }),
+        new iam.PolicyStatement({
+          actions: ['ecr:BatchCheckLayerAvailability', 'ecr:GetDownloadUrlForLayer', 'ecr:BatchGetImage'],
+          resources: [(this.node.findChild('Build').node.findChild('Repository') as ecr.CfnRepository).attrArn],
+        }),
+      );
+      Validations.of(policy).acknowledge({ id: 'AwsSolutions-IAM5', reason: 'A token of ECR is for the account.' });
+      return policy;
+    });
+  }
+
+  /** Says at once, and not after half an hour, that a release needs its address. */
+  private rule() {
+    new CfnRule(Stack.of(this), 'ReleaseIsNamed', {
+      ruleCondition: Fn.conditionEquals(this.choices.value('ArtifactMode'), 'release'),
+      assertions: ['ReleaseUrl', 'ReleaseSha256'].map((name) => ({
+        assert: Fn.conditionNot(Fn.conditionEquals(this.choices.value(name as 'ReleaseUrl'), '')),
+        assertDescription: `With ArtifactMode=release give ${name} too.`,
+      })),
+    });
+  }
+
+  private build(node: Construct, handler: Handler) {
+    const { data, name, bucket } = this;
+    const repository = new ecr.CfnRepository(node, 'Repository', {
+      emptyOnDelete: true, imageTagMutability: 'IMMUTABLE', imageScanningConfiguration: { scanOnPush: true },
+      encryptionConfiguration: { encryptionType: 'KMS', kmsKey: data.key.keyArn },
+    });
+    const group = new logs.LogGroup(node, 'Log', {
+      encryptionKey: data.key, retention: logs.RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY,
+    });
+    const role = new iam.Role(node, 'Role', {
+      assumedBy: new iam.ServicePrincipal('codebuild.amazonaws.com'), description: 'Builds the programs',
+    });
+    const project = new codebuild.CfnProject(node, 'Project', {
+      description: `${name}: builds the functions and the containers' image`,
+      serviceRole: role.roleArn,
+      encryptionKey: data.key.keyArn,
+      timeoutInMinutes: BUILD_MINUTES,
+      artifacts: { type: 'NO_ARTIFACTS' },
+      source: { type: 'NO_SOURCE', buildSpec: readFileSync(join(TOP, 'infra', 'buildspec.yml'), 'utf8') },
+      environment: {
+        type: 'ARM_CONTAINER', computeType: 'BUILD_GENERAL1_LARGE', image: 'aws/codebuild/amazonlinux-aarch64-standard:3.0',
+        privilegedMode: true,
+        environmentVariables: [
+          { name: 'BUCKET', value: bucket.bucketName },
+          { name: 'IMAGE_REPOSITORY', value: repository.attrRepositoryUri },
+          { name: 'REPOSITORY', value: this.choices.value('SourceRepository') },
+        ],
+      },
+      logsConfig: { cloudWatchLogs: { status: 'ENABLED', groupName: group.logGroupName } },
+    });
+    Validations.of(project).acknowledge({ id: 'AwsSolutions-CB3', reason: 'An image is made by docker, and docker needs it.' });
+    const allow = (actions: string[], resources: string[]) => role.addToPolicy(new iam.PolicyStatement({ actions, resources }));
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], [group.logGroupArn]);
+    allow(['s3:PutObject', 's3:AbortMultipartUpload'], [bucket.arnForObjects('build/*')]);
+    allow(['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
+    allow(['ecr:GetAuthorizationToken'], ['*']);
+    allow([
+      'ecr:BatchCheckLayerAvailability', 'ecr:InitiateLayerUpload', 'ecr:UploadLayerPart', 'ecr:CompleteLayerUpload',
+      'ecr:PutImage', 'ecr:BatchGetImage',
+    ], [repository.attrArn]);
+    Validations.of(role).acknowledge({
+      id: 'AwsSolutions-IAM5', reason: 'A token of ECR is for the account; what is built lies below one prefix.',
+    });
+    const policy = new iam.Policy(node, 'FetchPolicy', { roles: [handler.role] });
+    policy.addStatements(
+      new iam.PolicyStatement({
+        actions: ['codebuild:StartBuild', 'codebuild:StopBuild', 'codebuild:BatchGetBuilds'], resources: [project.attrArn],
+      }),
+      new iam.PolicyStatement({ actions: ['ecr:DescribeImages'], resources: [repository.attrArn] }),
+    );
+    const rule = new events.CfnRule(node, 'Ended', {
+      description: 'A build has ended: CloudFormation is answered',
+      eventPattern: {
+        source: ['aws.codebuild'], 'detail-type': ['CodeBuild Build State Change'],
+        detail: { 'project-name': [project.ref], 'build-status': ['SUCCEEDED', 'FAILED', 'STOPPED', 'TIMED_OUT', 'FAULT'] },
+      },
+      targets: [{ id: 'answer', arn: handler.function.functionArn }],
+    });
+    new lambda.CfnPermission(node, 'Permission', {
+      action: 'lambda:InvokeFunction', functionName: handler.function.functionName, principal: 'events.amazonaws.com', sourceArn: rule.attrArn,
+    });
+    // The role's policy must be there when the build begins, and while it is stopped.
+    project.node.addDependency(role, policy);
+    return { project, repository };
+  }
 }

@@ -7,6 +7,7 @@ import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Choices } from '../choices';
 import { closed, type Data } from './data';
+import { Cleaner } from './handlers';
 import { shipped, table, type Column, type Table } from '../sql';
 
 /** What the views answer with. */
@@ -49,6 +50,7 @@ export class Catalog extends Construct {
       removalPolicy: RemovalPolicy.DESTROY,
       lifecycleRules: [{ expiration: Duration.days(30), abortIncompleteMultipartUploadAfter: Duration.days(1) }],
     });
+    Cleaner.clean(this.results, data.key);
     const workgroup = new athena.CfnWorkGroup(this, 'WorkGroup', {
       name: choices.value('WorkGroup'),
       description: `${stackName}: analysts, checks and dashboards`,

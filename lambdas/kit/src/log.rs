@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Fields of an event or answer that say what it is about; everything else stays out of the log.
-const ABOUT: [&str; 7] = ["session", "run", "strategy", "query", "done", "task", "oversized"];
+const ABOUT: [&str; 9] = ["session", "run", "strategy", "query", "done", "task", "oversized", "read", "quarantined"];
 
 /// A line that is being put together.
 pub(crate) struct Line(Map<String, Value>);

@@ -42,6 +42,15 @@ fn number(name: &str, otherwise: u64) -> Outcome<u64> {
     text.parse().map_err(|_| Trouble::new(What::BadInput, format!("{name} is `{text}`; it must be a whole number")))
 }
 
+fn yes(name: &str, otherwise: bool) -> Outcome<bool> {
+    match variable(name).as_deref() {
+        None => Ok(otherwise),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(text) => Err(Trouble::new(What::BadInput, format!("{name} is `{text}`; it must be true or false"))),
+    }
+}
+
 impl World {
     /// Now.
     #[must_use]
@@ -145,6 +154,7 @@ impl World {
         Ok(self.aws.tasks(aws::tasks::Cluster {
             name: required("CLUSTER")?,
             subnets: list(&required("SUBNETS")?),
+            public_address: yes("PUBLIC_ADDRESS", true)?,
             security_groups: list(&required("SECURITY_GROUPS")?),
             prefix: variable("TASK_PREFIX").unwrap_or_default(),
         }))

@@ -223,6 +223,7 @@ fn tasks() {
     let cluster = Cluster {
         name: offline.name.clone(),
         subnets: vec!["subnet-12345678".into()],
+        public_address: true,
         security_groups: vec![],
         prefix: format!("{}-", offline.name),
     };

@@ -27,6 +27,7 @@ pub(crate) fn cluster() -> Cluster {
     Cluster {
         name: "algo".into(),
         subnets: vec!["subnet-1".into(), "subnet-2".into()],
+        public_address: true,
         security_groups: vec!["sg-1".into()],
         prefix: "algo-".into(),
     }

@@ -1,3 +1,4 @@
+use aws::tasks::Cluster;
 use ports::Kind;
 use ports::tasks::{TaskRequest, TaskState, Tasks};
 use serde_json::{Value, json as value};
@@ -35,6 +36,15 @@ fn a_task_is_started_on_fargate_with_its_environment() {
         "name": "strategy-runner", "environment": [{ "name": "SESSION", "value": "2013-03-01" }],
     }] })
     );
+}
+
+#[test]
+fn in_a_private_network_a_task_has_no_public_address() {
+    let wire = Wire::new([json(value!({ "tasks": [{ "taskArn": "arn:aws:ecs:eu-central-1:1:task/algo/1" }] }))]);
+    let private = Cluster { public_address: false, ..cluster() };
+    wire.aws.tasks(private).start(&request()).unwrap();
+    let sent = &wire.bodies(".RunTask")[0];
+    assert_eq!(sent["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"], "DISABLED");
 }
 
 #[test]

@@ -34,6 +34,12 @@ pub struct Ingested {
     pub done: bool,
     /// Whether the next one is too large for here.
     pub oversized: bool,
+    /// Rows of the files that this call took in.
+    #[serde(default)]
+    pub read: u64,
+    /// Rows of them that broke a contract.
+    #[serde(default)]
+    pub quarantined: u64,
     /// What became of each that this call took in.
     pub revisions: Vec<RevisionSummary>,
 }
@@ -122,6 +128,8 @@ pub fn ingest(
             let record = IngestRecord { published_at: exported.published_at, summary: summary.clone() };
             put(records, &own, &record, 0)?;
             newest = Some(known_at);
+            answer.read += summary.read;
+            answer.quarantined += summary.quarantined;
             answer.revisions.push(summary);
         }
     }

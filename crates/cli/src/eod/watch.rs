@@ -270,6 +270,9 @@ pub fn watch(lake: &Lake, ports: Ports<'_>, which: Which, now: Timestamp) -> Out
             answer.breaches.push(Breach { strategy: strategy.clone(), what, action: step.name().to_owned() });
         }
     }
+    // For one alarm over all strategies, whose names a stack does not know.
+    let broken = figures.iter().filter(|figure| figure.name == "Breach").map(|figure| figure.value).sum();
+    figures.push(Figure { name: "Breach", value: broken, unit: Unit::Count, dimensions: vec![] });
     ports.figures.put(&figures)?;
     tell(ports, session, &answer.breaches)?;
     Ok(answer)

@@ -101,6 +101,7 @@ fn one_damaged_file_of_several_is_refused_by_name_and_the_others_go_in() {
     place.publish("r1", "2013-02-28T23:00:00Z", &files);
     let done = run(&place, "2013-03-01T00:00:00Z", u64::MAX).unwrap();
     let summary = &done.revisions[0];
+    assert_eq!((done.read, done.quarantined), (summary.read, summary.quarantined));
     assert_eq!((done.done, summary.stored), (true, 1));
     let refused: Vec<_> = summary.refused_assets.iter().map(|one| one.asset.as_str()).collect();
     assert_eq!(refused, ["b.csv", "c.csv"]);
