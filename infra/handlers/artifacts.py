@@ -76,7 +76,8 @@ def start(request: dict, commit: str) -> str:
     properties, codebuild = request["ResourceProperties"], client("codebuild")
     try:
         build = codebuild.start_build(
-            projectName=properties["Project"], sourceVersion=commit,
+            projectName=properties["Project"],
+            # The project has no source of its own, which would have to be of a provider that CodeBuild knows.
             environmentVariablesOverride=[
                 {"name": "PREFIX", "value": f"build/{commit}", "type": "PLAINTEXT"},
                 {"name": "IMAGE_TAG", "value": commit, "type": "PLAINTEXT"},
