@@ -2,10 +2,10 @@
  * What a deployment may choose, in one table. The template makes a parameter of each choice, `cdk deploy` takes them
  * from a configuration; the resources ask the same questions of either and do not know which it was.
  */
-import { CfnCondition, CfnParameter, Fn, type ICfnConditionExpression } from 'aws-cdk-lib';
+import { CfnCondition, CfnParameter, Fn, Token, type ICfnConditionExpression } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
-interface Choice {
+export interface Choice {
   readonly default: string;
   readonly description: string;
   /** Every value there is; without it, any that fits the pattern. */
@@ -20,7 +20,7 @@ const ARN = '^$|^arn:aws[a-z-]*:[a-z0-9-]+:';
 
 export const CHOICES = {
   DataSetId: {
-    group: 'Data', default: '', pattern: '^$|^[0-9A-Za-z-]{1,64}$', fits: 'the id of a Data Exchange data set, or nothing',
+    group: 'Data', default: '', pattern: '^$|^[0-9A-Za-z]{30,40}$', fits: 'the id of a Data Exchange data set (30 to 40 letters and digits), or nothing',
     description: 'Data set in AWS Data Exchange whose revisions are taken in. Empty: nothing is scheduled until you give one.',
   },
   NotificationEmail: {
@@ -125,6 +125,7 @@ export type Switch = boolean | CfnCondition;
 export interface Choices {
   /** The value, or a reference to it. */
   value(name: ChoiceName): string;
+  number(name: ChoiceName): number;
   is(name: ChoiceName, value: string): Switch;
   isNot(name: ChoiceName, value: string): Switch;
   given(name: ChoiceName): Switch;
@@ -157,6 +158,10 @@ export class Parameters implements Choices {
     const parameter = this.parameters.get(name);
     if (!parameter) throw new Error(`the template has no parameter ${name}`);
     return parameter.valueAsString;
+  }
+
+  number(name: ChoiceName): number {
+    return Token.asNumber(Fn.ref(name));
   }
 
   is(name: ChoiceName, value: string): Switch {
@@ -211,6 +216,10 @@ export class Configured implements Choices {
 
   value(name: ChoiceName): string {
     return this.values[name] ?? '';
+  }
+
+  number(name: ChoiceName): number {
+    return Number(this.value(name));
   }
 
   is(name: ChoiceName, value: string): boolean {

@@ -30,7 +30,8 @@ export function offline(): Record<string, unknown> {
     { data: stack, platform: stack, analytics: stack, ml: stack, operations: stack },
     {
       name: Aws.STACK_NAME,
-      choices: new Parameters(stack, CHOICES),
+      // A folder is a data set here, and called as one likes.
+      choices: new Parameters(stack, { ...CHOICES, DataSetId: { ...CHOICES.DataSetId, pattern: '^[a-z-]*$' } }),
       artifacts: () => new Placed(place, prefix, 'containers'),
       environment: Object.fromEntries([
         ['AWS_ENDPOINT_URL', emulator],

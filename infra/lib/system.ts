@@ -39,7 +39,7 @@ export class System {
     const { name, choices } = props;
     this.data = new Data(places.data, 'Data', name, choices);
     this.catalog = new Catalog(places.data, 'Catalog', name, choices, this.data);
-    const network = new Network(places.platform, 'Network', name, choices, this.data);
+    const network = new Network(places.platform, 'Network', choices, this.data);
     const artifacts = props.artifacts(places.platform, this.data);
     const { topic } = new Notices(places.platform, 'Notices', name, choices, this.data);
     const endpoint = '';

@@ -1,8 +1,7 @@
 /** Where programs come from: built in the account, taken from a release, brought along, or already in a bucket. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readFileSync } from 'node:fs';
-import { CfnRule, CustomResource, Duration, Fn, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { CfnRule, CustomResource, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as codebuild from 'aws-cdk-lib/aws-codebuild';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import * as assets from 'aws-cdk-lib/aws-ecr-assets';
@@ -11,10 +10,11 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
-import { Construct, type IConstruct } from 'constructs';
+import { Construct } from 'constructs';
 import type { Choices } from '../choices';
 import { ifOn, optional } from '../optional';
 import { TOP } from '../sql';
+import { acknowledge, grant, writeLog } from './access';
 import { closed, type Data } from './data';
 import { Cleaner, Handler } from './handlers';
 
@@ -33,15 +33,12 @@ export interface Artifacts {
   code(name: FunctionName): lambda.Code;
   /** URI of the containers' image. */
   readonly image: string;
-  /** What must be there before a function is made. */
-  readonly ready: IConstruct[];
   /** Lets ECS fetch the image. */
   grantPull(role: iam.Role): void;
 }
 
 /** Programs that lie in a bucket: `<prefix>/<function>.zip`, and an image. */
 export class Placed implements Artifacts {
-  readonly ready: IConstruct[] = [];
 
   constructor(private readonly bucket: s3.IBucket, private readonly prefix: string, readonly image: string) {}
 
@@ -54,7 +51,6 @@ export class Placed implements Artifacts {
 
 /** Programs that `tools/release-functions` has left on this machine; `cdk deploy` uploads them. */
 export class Local implements Artifacts {
-  readonly ready: IConstruct[] = [];
   readonly image: string;
   private readonly asset: assets.DockerImageAsset;
 
@@ -79,13 +75,13 @@ export class Local implements Artifacts {
   }
 }
 
+const TOKEN = 'A token of ECR is for the account.';
 /** CloudFormation waits an hour for an answer, and no longer. */
 const BUILD_MINUTES = 55;
 
 /** Programs that the stack itself builds, or takes from a release: a custom resource says where they are. */
 export class Fetched extends Construct implements Artifacts {
   readonly image: string;
-  readonly ready: IConstruct[];
   private readonly bucket: s3.Bucket;
   private readonly prefix: string;
 
@@ -116,13 +112,14 @@ export class Fetched extends Construct implements Artifacts {
         ReleaseUrl: choices.value('ReleaseUrl'),
         ReleaseSha256: choices.value('ReleaseSha256'),
         Project: built ? ifOn(isBuild, built.project.ref) : undefined,
+        // Named so that the handler is allowed to before it is asked to, and while a build is stopped.
+        Policy: built ? ifOn(isBuild, (built.policy.node.defaultChild as iam.CfnPolicy).ref) : undefined,
         ImageRepository: built ? ifOn(isBuild, built.repository.attrRepositoryUri) : undefined,
       },
     });
     fetched.node.addDependency(handler.role);
     this.prefix = fetched.getAttString('Prefix');
     this.image = fetched.getAttString('Image');
-    this.ready = [fetched];
   }
 
   code(name: FunctionName): lambda.Code {
@@ -132,14 +129,9 @@ export class Fetched extends Construct implements Artifacts {
   grantPull(role: iam.Role): void {
     optional(this.choices.is('ArtifactMode', 'build'), this, 'Pull', (node) => {
       const policy = new iam.Policy(node, 'Policy', { roles: [role] });
-      policy.addStatements(
-        new iam.PolicyStatement({ actions: ['ecr:GetAuthorizationToken'], resources: ['*'] }),
-        new iam.PolicyStatement({
-          actions: ['ecr:BatchCheckLayerAvailability', 'ecr:GetDownloadUrlForLayer', 'ecr:BatchGetImage'],
-          resources: [(this.node.findChild('Build').node.findChild('Repository') as ecr.CfnRepository).attrArn],
-        }),
-      );
-      Validations.of(policy).acknowledge({ id: 'AwsSolutions-IAM5', reason: 'A token of ECR is for the account.' });
+      grant(policy, ['ecr:GetAuthorizationToken'], ['*'], { why: TOKEN });
+      grant(policy, ['ecr:BatchCheckLayerAvailability', 'ecr:GetDownloadUrlForLayer', 'ecr:BatchGetImage'],
+        [(this.node.findChild('Build').node.findChild('Repository') as ecr.CfnRepository).attrArn]);
       return policy;
     });
   }
@@ -185,26 +177,19 @@ export class Fetched extends Construct implements Artifacts {
       },
       logsConfig: { cloudWatchLogs: { status: 'ENABLED', groupName: group.logGroupName } },
     });
-    Validations.of(project).acknowledge({ id: 'AwsSolutions-CB3', reason: 'An image is made by docker, and docker needs it.' });
-    const allow = (actions: string[], resources: string[]) => role.addToPolicy(new iam.PolicyStatement({ actions, resources }));
-    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], [group.logGroupArn]);
-    allow(['s3:PutObject', 's3:AbortMultipartUpload'], [bucket.arnForObjects('build/*')]);
-    allow(['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
-    allow(['ecr:GetAuthorizationToken'], ['*']);
-    allow([
+    acknowledge(project, 'AwsSolutions-CB3', 'An image is made by docker, and docker needs it.');
+    writeLog(role, group);
+    grant(role, ['s3:PutObject', 's3:AbortMultipartUpload'], [bucket.arnForObjects('build/*')],
+      { why: 'What is built lies below the commit, which has no name beforehand.' });
+    grant(role, ['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
+    grant(role, ['ecr:GetAuthorizationToken'], ['*'], { why: TOKEN });
+    grant(role, [
       'ecr:BatchCheckLayerAvailability', 'ecr:InitiateLayerUpload', 'ecr:UploadLayerPart', 'ecr:CompleteLayerUpload',
       'ecr:PutImage', 'ecr:BatchGetImage',
     ], [repository.attrArn]);
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5', reason: 'A token of ECR is for the account; what is built lies below one prefix.',
-    });
     const policy = new iam.Policy(node, 'FetchPolicy', { roles: [handler.role] });
-    policy.addStatements(
-      new iam.PolicyStatement({
-        actions: ['codebuild:StartBuild', 'codebuild:StopBuild', 'codebuild:BatchGetBuilds'], resources: [project.attrArn],
-      }),
-      new iam.PolicyStatement({ actions: ['ecr:DescribeImages'], resources: [repository.attrArn] }),
-    );
+    grant(policy, ['codebuild:StartBuild', 'codebuild:StopBuild', 'codebuild:BatchGetBuilds'], [project.attrArn]);
+    grant(policy, ['ecr:DescribeImages'], [repository.attrArn]);
     const rule = new events.CfnRule(node, 'Ended', {
       description: 'A build has ended: CloudFormation is answered',
       eventPattern: {
@@ -216,8 +201,7 @@ export class Fetched extends Construct implements Artifacts {
     new lambda.CfnPermission(node, 'Permission', {
       action: 'lambda:InvokeFunction', functionName: handler.function.functionName, principal: 'events.amazonaws.com', sourceArn: rule.attrArn,
     });
-    // The role's policy must be there when the build begins, and while it is stopped.
-    project.node.addDependency(role, policy);
-    return { project, repository };
+    project.node.addDependency(role);
+    return { project, repository, policy };
   }
 }

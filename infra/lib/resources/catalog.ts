@@ -1,11 +1,12 @@
 /** What analysts and checks ask: the declared tables and views, the crawler that is held against them, Athena's workgroup. */
-import { ArnFormat, Aws, Duration, Fn, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { ArnFormat, Aws, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as athena from 'aws-cdk-lib/aws-athena';
 import * as glue from 'aws-cdk-lib/aws-glue';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Choices } from '../choices';
+import { acknowledge, grant } from './access';
 import { closed, type Data } from './data';
 import { Cleaner } from './handlers';
 import { shipped, table, type Column, type Table } from '../sql';
@@ -58,6 +59,7 @@ export class Catalog extends Construct {
       workGroupConfiguration: {
         enforceWorkGroupConfiguration: true,
         publishCloudWatchMetricsEnabled: true,
+        bytesScannedCutoffPerQuery: choices.number('ScanLimit'),
         engineVersion: { selectedEngineVersion: 'Athena engine version 3' },
         resultConfiguration: {
           outputLocation: `s3://${this.results.bucketName}/athena/`,
@@ -65,7 +67,6 @@ export class Catalog extends Construct {
         },
       },
     });
-    workgroup.addPropertyOverride('WorkGroupConfiguration.BytesScannedCutoffPerQuery', choices.value('ScanLimit'));
     this.workgroup = workgroup.ref;
   }
 
@@ -136,27 +137,17 @@ export class Catalog extends Construct {
       }),
       description: 'Crawls the lake',
     });
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: ['s3:ListBucket', 's3:GetBucketLocation'], resources: [data.lake.bucketArn],
-    }));
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: ['s3:GetObject'], resources: this.tables.map((one) => data.lake.arnForObjects(`lake/${one.location}/*`)),
-    }));
-    role.addToPolicy(new iam.PolicyStatement({ actions: ['kms:Decrypt'], resources: [data.key.keyArn] }));
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: [
-        'glue:GetDatabase', 'glue:GetTable', 'glue:GetTables', 'glue:CreateTable', 'glue:UpdateTable', 'glue:GetPartition',
-        'glue:GetPartitions', 'glue:BatchGetPartition', 'glue:BatchCreatePartition', 'glue:CreatePartition', 'glue:UpdatePartition',
-      ],
-      resources: this.arns,
-    }));
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: ['logs:CreateLogGroup', 'logs:CreateLogStream', 'logs:PutLogEvents'],
-      resources: [Stack.of(this).formatArn({ service: 'logs', resource: 'log-group', resourceName: `${group}*`, arnFormat: ArnFormat.COLON_RESOURCE_NAME })],
-    }));
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5', reason: 'The crawler reads every file of a table, and each table of the one database.',
-    });
+    grant(role, ['s3:ListBucket', 's3:GetBucketLocation'], [data.lake.bucketArn]);
+    grant(role, ['s3:GetObject'], this.tables.map((one) => data.lake.arnForObjects(`lake/${one.location}/*`)),
+      { why: 'A crawler reads the files of a table.' });
+    grant(role, ['kms:Decrypt'], [data.key.keyArn]);
+    grant(role, [
+      'glue:GetDatabase', 'glue:GetTable', 'glue:GetTables', 'glue:CreateTable', 'glue:UpdateTable', 'glue:GetPartition',
+      'glue:GetPartitions', 'glue:BatchGetPartition', 'glue:BatchCreatePartition', 'glue:CreatePartition', 'glue:UpdatePartition',
+    ], this.arns, { why: 'Each table of the one database.' });
+    grant(role, ['logs:CreateLogGroup', 'logs:CreateLogStream', 'logs:PutLogEvents'],
+      [Stack.of(this).formatArn({ service: 'logs', resource: 'log-group', resourceName: `${group}*`, arnFormat: ArnFormat.COLON_RESOURCE_NAME })],
+      { why: 'The log group that all crawlers of an account share.' });
     const crawler = new glue.CfnCrawler(this, 'Crawler', {
       name: `${this.stackName}-crawler`,
       role: role.roleArn,
@@ -167,9 +158,7 @@ export class Catalog extends Construct {
       configuration: JSON.stringify({ Version: 1, Grouping: { TableGroupingPolicy: 'CombineCompatibleSchemas' } }),
     });
     crawler.node.addDependency(role, ...this.made.slice(0, this.tables.length));
-    Validations.of(crawler).acknowledge({
-      id: 'AwsSolutions-GL1', reason: 'The names of files in the log of crawlers are no secret; the log group is shared by the account.',
-    });
+    acknowledge(crawler, 'AwsSolutions-GL1', 'The names of files in the log of crawlers are no secret; the log group is shared by the account.');
     return crawler;
   }
 }

@@ -1,11 +1,12 @@
 /** What a stack keeps: the key, the lake, the archive and the records. They outlive it. */
-import { Aws, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Choices } from '../choices';
+import { acknowledge } from './access';
 
 export class Data extends Construct {
   readonly key: kms.Key;
@@ -33,9 +34,7 @@ export class Data extends Construct {
       removalPolicy: RemovalPolicy.RETAIN,
       lifecycleRules: [{ expiration: Duration.days(365), abortIncompleteMultipartUploadAfter: Duration.days(7) }],
     });
-    Validations.of(this.accessLogs).acknowledge({
-      id: 'AwsSolutions-S1', reason: 'It receives the access logs of the others; logging its own would never end.',
-    });
+    acknowledge(this.accessLogs, 'AwsSolutions-S1', 'It receives the access logs of the others; logging its own would never end.');
 
     this.lake = new s3.Bucket(this, 'Lake', {
       ...closed,
@@ -63,7 +62,7 @@ export class Data extends Construct {
     const archive = this.archive.node.defaultChild as s3.CfnBucket;
     archive.addPropertyOverride('ObjectLockConfiguration', {
       ObjectLockEnabled: 'Enabled',
-      Rule: { DefaultRetention: { Mode: 'COMPLIANCE', Days: choices.value('ArchiveDays') } },
+      Rule: { DefaultRetention: { Mode: 'COMPLIANCE', Days: choices.number('ArchiveDays') } },
     });
 
     this.records = new dynamodb.Table(this, 'Records', {

@@ -1,11 +1,11 @@
 /** Containers: the cluster, and a task definition for each program. Nothing is always on. */
-import { Aws, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Aws, RemovalPolicy } from 'aws-cdk-lib';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { type Artifacts, CONTAINERS, type ContainerName } from './artifacts';
-import { readWriteLake, readWriteRecords } from './access';
+import { acknowledge, readWriteLake, readWriteRecords } from './access';
 import type { Data } from './data';
 
 const SIZES: Record<ContainerName, { cpu: number; memory: number; disk: number }> = {
@@ -26,9 +26,7 @@ export class Engine extends Construct {
   ) {
     super(scope, id);
     this.cluster = new ecs.CfnCluster(this, 'Cluster', { clusterName: `${name}-cluster` });
-    Validations.of(this.cluster).acknowledge({
-      id: 'AwsSolutions-ECS4', reason: 'Tasks last a minute; their figures are the watcher\'s. Insights would cost more than the tasks.',
-    });
+    acknowledge(this.cluster, 'AwsSolutions-ECS4', 'Tasks last a minute; their figures are the watcher\'s. Insights would cost more than the tasks.');
     this.executionRole = new iam.Role(this, 'ExecutionRole', {
       assumedBy: tasks(), description: 'Starts containers: fetches the image, writes the log',
     });
@@ -43,7 +41,7 @@ export class Engine extends Construct {
       retention: logs.RetentionDays.THREE_MONTHS, removalPolicy: RemovalPolicy.DESTROY,
     });
     const role = new iam.Role(this, `Role-${program}`, { assumedBy: tasks(), description: `The container ${program}` });
-    readWriteLake(role, this.data);
+    readWriteLake(role, this.data, program === 'ingest-task' ? ['lake', 'exports'] : ['lake']);
     readWriteRecords(role, this.data);
     const definition = new ecs.FargateTaskDefinition(this, `Task-${program}`, {
       family: `${this.name}-${program}`,
@@ -63,10 +61,7 @@ export class Engine extends Construct {
       logging: ecs.LogDriver.awsLogs({ logGroup: group, streamPrefix: program }),
     });
     container.addMountPoints({ containerPath: '/tmp', sourceVolume: 'scratch', readOnly: false });
-    for (const one of this.artifacts.ready) definition.node.addDependency(one);
-    Validations.of(definition).acknowledge({
-      id: 'AwsSolutions-ECS2', reason: 'Names of buckets, tables and the topic; no secret is among them.',
-    });
+    acknowledge(definition, 'AwsSolutions-ECS2', 'Names of buckets, tables and the topic; no secret is among them.');
     return definition;
   }
 }

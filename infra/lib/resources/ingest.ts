@@ -1,12 +1,14 @@
 /** The functions of the day, each with a role that may do what its step does. */
 import { Aws, Duration, RemovalPolicy, Size, Stack } from 'aws-cdk-lib';
+import * as dataexchange from 'aws-cdk-lib/aws-dataexchange';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import type { Choices } from '../choices';
-import { below, readLake, readWriteLake, readWriteRecords } from './access';
+import { optional } from '../optional';
+import { grant, readLake, readWriteLake, readWriteRecords, type Terms, traced, writeLog } from './access';
 import { type Artifacts, CONTAINERS, FUNCTIONS, type FunctionName } from './artifacts';
 import type { Catalog } from './catalog';
 import type { Data } from './data';
@@ -35,6 +37,7 @@ export class Ingest extends Construct {
     super(scope, id);
     for (const name of Object.keys(FUNCTIONS) as FunctionName[]) this.make(name);
     this.permit();
+    this.eventAction();
   }
 
   function(name: FunctionName): lambda.Function {
@@ -53,10 +56,8 @@ export class Ingest extends Construct {
     const role = new iam.Role(this, `Role-${name}`, {
       assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'), description: `The function ${name}`,
     });
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: ['logs:CreateLogStream', 'logs:PutLogEvents'], resources: [group.logGroupArn],
-    }));
-    below(role);
+    writeLog(role, group);
+    traced(role);
     const made = new lambda.Function(this, name, {
       functionName: full,
       description: `algotrading: docs/eod.md says what ${name} takes and gives`,
@@ -72,7 +73,6 @@ export class Ingest extends Construct {
       environment,
       ephemeralStorageSize: Size.mebibytes(512),
     });
-    for (const one of artifacts.ready) made.node.addDependency(one);
     this.functions.set(name, made);
     this.logs.set(name, group);
   }
@@ -80,61 +80,87 @@ export class Ingest extends Construct {
   private permit() {
     const { data, catalog, choices, engine, topic } = this.props;
     const stack = Stack.of(this);
-    const allow = (name: FunctionName, actions: string[], resources: string[], conditions?: Record<string, unknown>) =>
-      this.role(name).addToPolicy(new iam.PolicyStatement({ actions, resources, ...(conditions ? { conditions } : {}) }));
+    const allow = (name: FunctionName, actions: string[], resources: string[], terms?: Terms) => grant(this.role(name), actions, resources, terms);
     const dataSet = stack.formatArn({ service: 'dataexchange', account: '*', resource: 'data-sets', resourceName: `${choices.value('DataSetId')}*` });
 
     for (const name of ['plan-session', 'export-assets', 'ingest-bars', 'crawl-catalog', 'launch-strategy', 'watch-pnl', 'report-run'] as const) {
       readWriteRecords(this.role(name), data);
     }
     for (const name of ['plan-session', 'launch-strategy', 'watch-pnl'] as const) readLake(this.role(name), data);
-    for (const name of ['ingest-bars', 'score-signals', 'report-run'] as const) readWriteLake(this.role(name), data);
+    readWriteLake(this.role('ingest-bars'), data, ['lake', 'exports']);
+    for (const name of ['score-signals', 'report-run'] as const) readWriteLake(this.role(name), data);
 
     // A subscriber's data set belongs to the provider; jobs have no name before they are made.
-    allow('export-assets', ['dataexchange:ListDataSetRevisions', 'dataexchange:GetRevision', 'dataexchange:ListRevisionAssets', 'dataexchange:GetAsset'], [dataSet]);
+    allow('export-assets', ['dataexchange:ListDataSetRevisions', 'dataexchange:GetRevision', 'dataexchange:ListRevisionAssets', 'dataexchange:GetAsset'], [dataSet],
+      { why: 'Revisions and assets of the one data set.' });
     allow('export-assets', ['dataexchange:CreateJob', 'dataexchange:StartJob', 'dataexchange:GetJob'],
-      [stack.formatArn({ service: 'dataexchange', resource: 'jobs', resourceName: '*' }), dataSet]);
-    allow('export-assets', ['s3:PutObject', 's3:PutObjectAcl', 's3:GetObject'], [data.lake.arnForObjects('exports/*')]);
+      [stack.formatArn({ service: 'dataexchange', resource: 'jobs', resourceName: '*' }), dataSet], { why: 'A job has no name before it is made.' });
+    allow('export-assets', ['s3:PutObject', 's3:PutObjectAcl', 's3:GetObject'], [data.lake.arnForObjects('exports/*')],
+      { why: 'What a vendor calls its files nobody knows beforehand.' });
     allow('export-assets', ['s3:GetBucketLocation'], [data.lake.bucketArn]);
     // The bytes of a subscription come out of the provider's bucket, by way of Data Exchange only.
     allow('export-assets', ['s3:GetObject'], [`arn:${Aws.PARTITION}:s3:::*aws-data-exchange*/*`],
-      { 'ForAnyValue:StringEquals': { 'aws:CalledVia': ['dataexchange.amazonaws.com'] } });
+      {
+        why: 'The provider\'s bucket, by way of Data Exchange only.',
+        conditions: { 'ForAnyValue:StringEquals': { 'aws:CalledVia': ['dataexchange.amazonaws.com'] } },
+      });
     allow('export-assets', ['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
 
     allow('crawl-catalog', ['glue:StartCrawler', 'glue:GetCrawler'],
       [stack.formatArn({ service: 'glue', resource: 'crawler', resourceName: catalog.crawler.ref })]);
-    allow('crawl-catalog', ['glue:GetTable', 'glue:GetTables', 'glue:GetDatabase'], catalog.arns);
+    allow('crawl-catalog', ['glue:GetTable', 'glue:GetTables', 'glue:GetDatabase'], catalog.arns, { why: TABLES });
 
     allow('run-query', ['athena:StartQueryExecution', 'athena:GetQueryExecution', 'athena:GetQueryResults', 'athena:StopQueryExecution'], [catalog.workgroupArn]);
-    allow('run-query', ['glue:GetDatabase', 'glue:GetTable', 'glue:GetTables', 'glue:GetPartition', 'glue:GetPartitions'], catalog.arns);
+    allow('run-query', ['glue:GetDatabase', 'glue:GetTable', 'glue:GetTables', 'glue:GetPartition', 'glue:GetPartitions'], catalog.arns, { why: TABLES });
     readLake(this.role('run-query'), data, catalog.tables.map((one) => `lake/${one.location}`));
     allow('run-query', ['s3:GetBucketLocation'], [data.lake.bucketArn, catalog.results.bucketArn]);
     allow('run-query', ['s3:GetObject', 's3:PutObject', 's3:ListBucket', 's3:AbortMultipartUpload'],
-      [catalog.results.bucketArn, catalog.results.arnForObjects('athena/*')]);
+      [catalog.results.bucketArn, catalog.results.arnForObjects('athena/*')], { why: 'A result is called after its query.' });
     allow('run-query', ['kms:GenerateDataKey'], [data.key.keyArn]);
 
     allow('score-signals', ['sagemaker:InvokeEndpoint'],
-      [stack.formatArn({ service: 'sagemaker', resource: 'endpoint', resourceName: `${this.props.name}-*` })]);
+      [stack.formatArn({ service: 'sagemaker', resource: 'endpoint', resourceName: `${this.props.name}-*` })],
+      { why: 'Endpoints of this stack; whether there is one is a choice.' });
 
     const definitions = CONTAINERS.map((one) =>
       stack.formatArn({ service: 'ecs', resource: 'task-definition', resourceName: `${this.props.name}-${one}:*` }));
     const cluster = { ArnEquals: { 'ecs:cluster': engine.cluster.attrArn } };
-    allow('launch-strategy', ['ecs:RunTask'], definitions, cluster);
+    allow('launch-strategy', ['ecs:RunTask'], definitions, { why: 'Each revision of the one definition.', conditions: cluster });
     allow('launch-strategy', ['ecs:DescribeTasks'],
-      [stack.formatArn({ service: 'ecs', resource: 'task', resourceName: `${engine.cluster.ref}/*` })], cluster);
+      [stack.formatArn({ service: 'ecs', resource: 'task', resourceName: `${engine.cluster.ref}/*` })],
+      { why: 'Tasks of the one cluster.', conditions: cluster });
     allow('launch-strategy', ['iam:PassRole'],
       [engine.executionRole.roleArn, ...[...engine.tasks.values()].map((one) => one.taskRole.roleArn)],
-      { StringEquals: { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' } });
+      { conditions: { StringEquals: { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' } } });
 
     // Figures have no ARN; the namespace is the stack's.
-    allow('watch-pnl', ['cloudwatch:PutMetricData'], ['*'], { StringEquals: { 'cloudwatch:namespace': this.props.name } });
+    allow('watch-pnl', ['cloudwatch:PutMetricData'], ['*'],
+      { why: 'Figures have no ARN.', conditions: { StringEquals: { 'cloudwatch:namespace': this.props.name } } });
     for (const name of ['watch-pnl', 'report-run'] as const) {
       allow(name, ['sns:Publish'], [topic.topicArn]);
       allow(name, ['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
     }
   }
 
+  /** Data Exchange also exports by itself what it publishes, to where export-assets would: the same bytes under the same key. */
+  private eventAction() {
+    const { choices, data } = this.props;
+    optional(choices.given('DataSetId'), this, 'Published', (node) => new dataexchange.CfnEventAction(node, 'Export', {
+      event: { revisionPublished: { dataSetId: choices.value('DataSetId') } },
+      action: {
+        exportRevisionToS3: {
+          // Names of data set and revision: none can overwrite another.
+          revisionDestination: { bucket: data.lake.bucketName, keyPattern: KEY_PATTERN },
+          encryption: { type: 'aws:kms', kmsKeyArn: data.key.keyArn },
+        },
+      },
+    }));
+  }
+
   private role(name: FunctionName): iam.Role {
     return this.function(name).role as iam.Role;
   }
 }
+
+const TABLES = 'Each table of the one database.';
+const KEY_PATTERN = 'exports/${DataSet.Id}/${Revision.Id}/${Asset.Name}';

@@ -2,13 +2,14 @@
  * Where containers run. Without NAT gateway and interface endpoints: a container reaches AWS by an address of its own,
  * and nothing reaches the container. Or, by choice, in subnets that lead nowhere, with an endpoint for each service.
  */
-import { Fn, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { Choices } from '../choices';
 import { either, optional } from '../optional';
+import { grant } from './access';
 import type { Data } from './data';
 
 const ZONES = 2;
@@ -23,7 +24,7 @@ export class Network extends Construct {
   /** Whether a container needs an address of its own. */
   readonly publicAddress: string;
 
-  constructor(scope: Construct, id: string, name: string, choices: Choices, data: Data) {
+  constructor(scope: Construct, id: string, choices: Choices, data: Data) {
     super(scope, id);
     const isPrivate = choices.is('PrivateNetwork', 'true');
     this.vpc = new ec2.Vpc(this, 'Vpc', {
@@ -38,7 +39,7 @@ export class Network extends Construct {
       },
     });
     this.securityGroup = new ec2.SecurityGroup(this, 'Containers', {
-      vpc: this.vpc, allowAllOutbound: false, description: `${name}: containers call out by HTTPS, nothing calls them`,
+      vpc: this.vpc, allowAllOutbound: false, description: 'Containers call out by HTTPS, nothing calls them',
     });
     this.securityGroup.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'HTTPS');
     this.flowLogs(data);
@@ -58,13 +59,8 @@ export class Network extends Construct {
       resourceId: this.vpc.vpcId, resourceType: 'VPC', trafficType: 'REJECT',
       logGroupName: group.logGroupName, deliverLogsPermissionArn: role.roleArn,
     });
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: ['logs:CreateLogStream', 'logs:PutLogEvents', 'logs:DescribeLogStreams'],
-      resources: [group.logGroupArn],
-    }));
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5', reason: 'A log stream is below its log group; the flow logs name it.',
-    });
+    grant(role, ['logs:CreateLogStream', 'logs:PutLogEvents', 'logs:DescribeLogStreams'], [group.logGroupArn],
+      { why: 'Streams of the one log group.' });
   }
 
   private privateSubnets(node: Construct): string[] {

@@ -1,7 +1,7 @@
 /** What runs the day, and what tells people and acts when it does not run as it should. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Aws, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as budgets from 'aws-cdk-lib/aws-budgets';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as events from 'aws-cdk-lib/aws-events';
@@ -16,7 +16,7 @@ import { Construct } from 'constructs';
 import type { Choices } from '../choices';
 import { either, optional } from '../optional';
 import { TOP } from '../sql';
-import { below } from './access';
+import { acknowledge, grant, traced } from './access';
 import { FUNCTIONS, type FunctionName } from './artifacts';
 import type { Data } from './data';
 import type { Ingest } from './ingest';
@@ -53,7 +53,7 @@ export class Operations extends Construct {
       encryption: sqs.QueueEncryption.KMS, encryptionMasterKey: props.data.key, enforceSSL: true,
       retentionPeriod: Duration.days(14), removalPolicy: RemovalPolicy.DESTROY,
     });
-    Validations.of(this.deadLetters).acknowledge({ id: 'AwsSolutions-SQS3', reason: 'It is the queue of dead letters.' });
+    acknowledge(this.deadLetters, 'AwsSolutions-SQS3', 'It is the queue of dead letters.');
     this.eod = this.machine();
     this.schedules();
     this.rules();
@@ -76,10 +76,10 @@ export class Operations extends Construct {
     });
     const names = Object.keys(FUNCTIONS) as FunctionName[];
     const arns = Object.fromEntries(names.map((one) => [substitution(one), ingest.function(one).functionArn]));
-    role.addToPolicy(new iam.PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: Object.values(arns) }));
-    role.addToPolicy(new iam.PolicyStatement({ actions: ['sns:Publish'], resources: [topic.topicArn] }));
-    role.addToPolicy(new iam.PolicyStatement({ actions: ['kms:GenerateDataKey', 'kms:Decrypt'], resources: [data.key.keyArn] }));
-    below(role);
+    grant(role, ['lambda:InvokeFunction'], Object.values(arns));
+    grant(role, ['sns:Publish'], [topic.topicArn]);
+    grant(role, ['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
+    traced(role);
     return new sfn.StateMachine(this, 'Eod', {
       stateMachineName: `${name}-eod`,
       definitionBody: sfn.DefinitionBody.fromString(machine('eod')),
@@ -100,14 +100,10 @@ export class Operations extends Construct {
       description: 'Starts the day, and asks whether it was',
     });
     const [watch, exports] = [ingest.function('watch-pnl'), ingest.function('export-assets')];
-    role.addToPolicy(new iam.PolicyStatement({ actions: ['states:StartExecution'], resources: [this.eod.stateMachineArn] }));
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: ['lambda:InvokeFunction'], resources: [watch.functionArn, exports.functionArn],
-    }));
-    role.addToPolicy(new iam.PolicyStatement({ actions: ['sqs:SendMessage'], resources: [this.deadLetters.queueArn] }));
-    role.addToPolicy(new iam.PolicyStatement({
-      actions: ['kms:GenerateDataKey', 'kms:Decrypt'], resources: [this.props.data.key.keyArn],
-    }));
+    grant(role, ['states:StartExecution'], [this.eod.stateMachineArn]);
+    grant(role, ['lambda:InvokeFunction'], [watch.functionArn, exports.functionArn]);
+    grant(role, ['sqs:SendMessage'], [this.deadLetters.queueArn]);
+    grant(role, ['kms:GenerateDataKey', 'kms:Decrypt'], [this.props.data.key.keyArn]);
     const schedule = (id: string, description: string, expression: string, target: string, input: object) =>
       new scheduler.CfnSchedule(this, `Schedule-${id}`, {
         name: `${name}-${id}`, description, state,
@@ -183,7 +179,8 @@ export class Operations extends Construct {
         alarmDescription: `${words} What to do: docs/runbook.md, ${id}.`,
         comparisonOperator: 'GreaterThanOrEqualToThreshold', threshold: 1, evaluationPeriods: 1,
         treatMissingData: 'notBreaching',
-        alarmActions: [topic.topicArn, ...more], okActions: [topic.topicArn],
+        // No word when it is over: most figures come once a day, and silence afterwards mends nothing.
+        alarmActions: [topic.topicArn, ...more],
         ...props,
       });
       this.alarms.push(made);
@@ -212,15 +209,14 @@ export class Operations extends Construct {
       [ingest.function('watch-pnl').functionArn]);
     // Whoever published the figure has acted on it; the alarm has it look again, so that one lost call is not enough.
     permit(this, 'BreachPermission', ingest.function('watch-pnl'), 'lambda.alarms.cloudwatch.amazonaws.com', breach.attrArn);
-    const quarantine = alarm('quarantine-rate', 'Too many rows of a day were refused.', {
-      comparisonOperator: 'GreaterThanThreshold',
+    alarm('quarantine-rate', 'Too many rows of a day were refused.', {
+      comparisonOperator: 'GreaterThanThreshold', threshold: choices.number('QuarantinePercent'),
       metrics: [
         { id: 'read', returnData: false, metricStat: { metric: { namespace: name, metricName: 'RowsRead' }, period: 3600, stat: 'Sum' } },
         { id: 'refused', returnData: false, metricStat: { metric: { namespace: name, metricName: 'RowsQuarantined' }, period: 3600, stat: 'Sum' } },
         { id: 'rate', expression: 'IF(read > 0, 100 * refused / read, 0)', label: 'percent', returnData: true },
       ],
     });
-    quarantine.addPropertyOverride('Threshold', choices.value('QuarantinePercent'));
     alarm('dead-letters', 'A schedule or an event did not reach its target.', {
       namespace: 'AWS/SQS', metricName: 'ApproximateNumberOfMessagesVisible', statistic: 'Maximum', period: 300,
       dimensions: [{ name: 'QueueName', value: this.deadLetters.queueName }],
@@ -270,14 +266,12 @@ export class Operations extends Construct {
       subscribers: [{ subscriptionType: 'SNS', address: topic.topicArn }],
     });
     optional(on, this, 'Costs', (node) => {
-      const budget = new budgets.CfnBudget(node, 'Budget', {
+      new budgets.CfnBudget(node, 'Budget', {
         budget: {
-          budgetName: `${name}-monthly`, budgetType: 'COST', timeUnit: 'MONTHLY', budgetLimit: { amount: 0, unit: 'USD' },
+          budgetName: `${name}-monthly`, budgetType: 'COST', timeUnit: 'MONTHLY', budgetLimit: { amount: choices.number('MonthlyBudget'), unit: 'USD' },
         },
         notificationsWithSubscribers: [notification('ACTUAL', 80), notification('FORECASTED', 100)],
       });
-      budget.addPropertyOverride('Budget.BudgetLimit.Amount', choices.value('MonthlyBudget'));
-      return budget;
     });
   }
 }

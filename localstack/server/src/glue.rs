@@ -15,7 +15,7 @@ use crate::clock;
 use crate::faults::{Faults, Wrong};
 use crate::router::Call;
 use crate::upstream::{Upstream, s3_address};
-use crate::wire::{Answer, Caller, Refusal, input, text};
+use crate::wire::{Answer, Caller, Refusal, input, text, texts};
 
 /// How long a crawl is seen at work at least.
 const CRAWL: Duration = Duration::from_millis(100);
@@ -167,6 +167,19 @@ impl Glue {
                         self.make(caller, database, &name, &location, (&columns, &keys)).await?;
                     }
                 }
+            }
+        }
+        // Tables that the catalogue has are crawled where they are, and none is made.
+        let targets = crawler["Targets"]["CatalogTargets"].as_array().into_iter().flatten();
+        for name in targets.flat_map(|target| texts(&target["Tables"])) {
+            let missing = || Refusal::new("EntityNotFoundException", format!("Table {name} not found."));
+            let table = known.iter().find(|table| text(table, "Name") == name).ok_or_else(missing)?;
+            let Some((bucket, prefix)) = s3_address(text(&table["StorageDescriptor"], "Location")) else { continue };
+            let files = self.newest(caller, bucket, prefix.trim_end_matches('/')).await?;
+            let Some(newest) = files.into_values().max_by_key(|file| file.last_modified) else { continue };
+            let Some(columns) = self.columns(caller, bucket, &newest).await? else { continue };
+            if changes {
+                self.change(caller, database, table, &columns).await?;
             }
         }
         Ok(())

@@ -112,7 +112,11 @@ fn a_figure_that_is_missing_or_damaged_breaks_the_limit() {
     watch.place.write("lake/equity/sma/2013-03-01.parquet", "not Parquet");
     assert_eq!(watch.day().breaches.len(), 1);
     let breaches = watch.figures.take().into_iter().filter(|one| one.name == "Breach" && one.value == 1.0);
-    assert_eq!(breaches.map(|one| one.dimensions.len()).collect::<Vec<_>>(), [1, 0, 1, 0, 1, 0], "of the strategy, and of all");
+    assert_eq!(
+        breaches.map(|one| one.dimensions.len()).collect::<Vec<_>>(),
+        [1, 0, 1, 0, 1, 0],
+        "of the strategy, and of all"
+    );
 }
 
 #[test]

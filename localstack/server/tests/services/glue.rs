@@ -121,6 +121,26 @@ async fn without_a_policy_a_crawl_changes_tables_and_a_prefix_goes_before_new_na
 }
 
 #[tokio::test]
+async fn tables_of_the_catalogue_are_crawled_where_they_are() {
+    let (offline, client) = started("UPDATE_IN_DATABASE").await;
+    let targets = |tables: &[&str]| json!({ "CatalogTargets": [{ "DatabaseName": "data", "Tables": tables }] });
+    let set = |tables: &[&str]| {
+        offline.emulator.crawlers.lock().unwrap().get_mut("crawler").unwrap()["Targets"] = targets(tables);
+    };
+    set(&["known"]);
+    client.start_crawler().name("crawler").send().await.unwrap();
+    assert_eq!(ended(&client).await.last_crawl().unwrap().status(), Some(&LastCrawlStatus::Succeeded));
+    let changed = offline.emulator.asked("UpdateTable");
+    assert_eq!(changed[0]["TableInput"]["Name"], "known");
+    assert_eq!(types(&changed[0]), ["string", "double", "int"]);
+    assert!(offline.emulator.asked("CreateTable").is_empty());
+    set(&["known", "gone"]);
+    client.start_crawler().name("crawler").send().await.unwrap();
+    let crawler = ended(&client).await;
+    assert_eq!(crawler.last_crawl().unwrap().error_message(), Some("Table gone not found."));
+}
+
+#[tokio::test]
 async fn a_crawl_is_stopped() {
     let (offline, client) = started("LOG").await;
     let idle = client.stop_crawler().name("crawler").send().await.unwrap_err();
