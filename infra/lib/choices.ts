@@ -2,7 +2,7 @@
  * What a deployment may choose, in one table. The template makes a parameter of each choice, `cdk deploy` takes them
  * from a configuration; the resources ask the same questions of either and do not know which it was.
  */
-import { CfnCondition, CfnParameter, Fn, Token, type ICfnConditionExpression } from 'aws-cdk-lib';
+import { CfnCondition, CfnParameter, Fn, Stack, Token, type ICfnConditionExpression } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 export interface Choice {
@@ -16,6 +16,8 @@ export interface Choice {
   readonly group: string;
 }
 
+/** Where the programs are built from unless somebody says otherwise; set once the repository has a public address. */
+const REPOSITORY = '';
 const ARN = '^$|^arn:aws[a-z-]*:[a-z0-9-]+:';
 
 export const CHOICES = {
@@ -52,11 +54,12 @@ export const CHOICES = {
     description: 'Who answers for the model: the function itself (none), or an endpoint of SageMaker.',
   },
   ModelImage: {
-    group: 'Models', default: '', pattern: '^$|^[^\\s]+$', fits: 'the URI of the model container in ECR, or nothing',
-    description: 'Image of the model container (sagemaker/container) in ECR; an endpoint and training need it.',
+    group: 'Models', default: '', pattern: '^$|^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com/[a-z0-9._/-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$',
+    fits: 'the URI of the model container in ECR, with a tag or a digest, or nothing',
+    description: 'Image of the model container (sagemaker/container, for linux/amd64) in ECR; an endpoint and training need it.',
   },
   ModelData: {
-    group: 'Models', default: '', pattern: '^$|^s3://[^\\s]+$', fits: 's3://bucket/path/model.tar.gz, or nothing',
+    group: 'Models', default: '', pattern: '^$|^s3://[^\\s/]+/[^\\s]+$', fits: 's3://bucket/path/model.tar.gz, or nothing',
     description: 'Trained model that the endpoint answers with.',
   },
   Notebook: {
@@ -100,7 +103,7 @@ export const ARTIFACT_CHOICES = {
     description: 'Whether the programs are built in your account from SourceRepository (about 30 minutes), or taken from a release (about 3).',
   },
   SourceRepository: {
-    group: 'Programs', default: 'https://example.com/algotrading.git', pattern: '^https://[^\\s]+$', fits: 'the https address of a git repository',
+    group: 'Programs', default: REPOSITORY, pattern: '^$|^https://[^\\s]+$', fits: 'the https address of a git repository',
     description: 'Public git repository that is built.',
   },
   SourceRevision: {
@@ -152,6 +155,12 @@ export class Parameters implements Choices {
       if (choice.fits) parameter.constraintDescription = `must be ${choice.fits}`;
       this.parameters.set(name, parameter);
     }
+    const groups = [...new Set(Object.values(choices).map((choice) => choice.group))].map((group) => ({
+      Label: { default: group },
+      Parameters: Object.keys(choices).filter((name) => choices[name]?.group === group),
+    }));
+    // How the console lays them out.
+    Stack.of(scope).addMetadata('AWS::CloudFormation::Interface', { ParameterGroups: groups });
   }
 
   value(name: ChoiceName): string {

@@ -43,7 +43,7 @@ test('each role may do what its list says', () => {
 
 test('no role may do everything with anything', () => {
   // What has no ARN, or none beforehand.
-  const anything = /^(xray:|logs:.*Deliver|logs:(Describe|Put)ResourcePolic|logs:DescribeLogGroups|logs:(List|Get|Create|Update|Delete)LogDeliver|ecr:GetAuthorizationToken|cloudwatch:PutMetricData)/;
+  const anything = /^(xray:|logs:.*Deliver|logs:(Describe|Put)ResourcePolic|logs:DescribeLogGroups|logs:(List|Get|Create|Update|Delete)LogDeliver|ecr:GetAuthorizationToken|cloudwatch:PutMetricData|dataexchange:CreateJob)/;
   for (const [role, statements] of permissions()) {
     for (const one of statements) {
       assert.equal(one.Effect, 'Allow', role);

@@ -22,6 +22,7 @@ export interface Template {
   Conditions: Record<string, unknown>;
   Resources: Record<string, Resource>;
   Outputs: Record<string, unknown>;
+  Metadata: Record<string, unknown>;
 }
 export type Given = Partial<Record<ChoiceName, string>>;
 

@@ -1,12 +1,18 @@
 /** What the template and the stacks must be, whatever is in them. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { App, Stack } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
 import { Configured, CHOICES } from '../lib/choices';
 import { offline } from '../lib/offline';
+import { FUNCTIONS, Local } from '../lib/resources/artifacts';
 import { TOP } from '../lib/sql';
-import { configuration } from '../lib/stacks';
+import { configuration, stacks } from '../lib/stacks';
+import { OneFile } from '../lib/synthesizer';
+import { CONTEXT } from '../lib/template';
 import { EVERYTHING, one, several, type Given, type Resource, type Template } from './support';
 
 const of = (template: Template, type: string): [string, Resource][] =>
@@ -21,7 +27,9 @@ test('the template stands alone and fits into CloudFormation', () => {
   const { template } = one();
   assert.ok(text(template).length < 1_000_000);
   assert.ok(Object.keys(template.Resources).length < 500);
-  assert.deepEqual(Object.keys(template).sort(), ['Conditions', 'Description', 'Outputs', 'Parameters', 'Resources', 'Rules']);
+  assert.deepEqual(Object.keys(template).sort(), ['Conditions', 'Description', 'Metadata', 'Outputs', 'Parameters', 'Resources', 'Rules']);
+  const groups = (template.Metadata['AWS::CloudFormation::Interface'] as any).ParameterGroups;
+  assert.deepEqual(groups.flatMap((group: any) => group.Parameters).sort(), Object.keys(template.Parameters).sort());
   assert.doesNotMatch(text(template), /BootstrapVersion|cdk-hnb659fds|AWS::CDK::Metadata|Fn::Transform|AWS::Include/);
   for (const [name, parameter] of Object.entries(template.Parameters)) {
     assert.notEqual(parameter.Default, undefined, `${name} has no default`);
@@ -187,6 +195,14 @@ test('every alarm tells people, and the runbook says what each means', () => {
   }
 });
 
+test('docs/deploy.md has each parameter with its default', () => {
+  const deploy = readFileSync(join(TOP, 'docs', 'deploy.md'), 'utf8');
+  for (const [name, { Default: value }] of Object.entries(one().template.Parameters)) {
+    const row = value ? `| \`${name}\` | \`${value}\` |` : `| \`${name}\` | |`;
+    assert.ok(deploy.includes(row), `the table of docs/deploy.md lacks ${row}`);
+  }
+});
+
 test('each choice of the configuration makes the stacks, and only its own resources', () => {
   const count = (templates: Record<string, Template>) => {
     const types = Object.values(templates).flatMap((template) => Object.values(template.Resources ?? {}).map((one) => one.Type));
@@ -237,4 +253,22 @@ test('the offline AWS gets the same system, less what it does not know', () => {
     'AWS::Budgets::Budget', 'AWS::CodeBuild::Project', 'AWS::DataExchange::EventAction', 'AWS::EC2::FlowLog', 'AWS::ECR::Repository',
     'AWS::SNS::Subscription', 'Custom::Artifacts',
   ].filter((type) => lacking.includes(type)));
+});
+
+test('programs that are brought along must be there, and the template takes no files along', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'algotrading-programs-'));
+  const made = (one: (scope: Construct) => unknown) => one(new Stack(new App({ analyticsReporting: false }), 'One'));
+  assert.throws(() => made((scope) => new Local(scope, folder)), /has no plan-session\.zip, .*; run tools\/release-functions first/);
+  for (const name of Object.keys(FUNCTIONS)) writeFileSync(join(folder, `${name}.zip`), name);
+  const app = new App({ analyticsReporting: false, context: CONTEXT, outdir: join(folder, 'out') });
+  stacks(app, configuration('{}'), (scope) => new Local(scope, folder));
+  app.synth();
+  const files = JSON.parse(readFileSync(join(folder, 'out', 'Platform.assets.json'), 'utf8'));
+  assert.equal(Object.keys(files.files).length, Object.keys(FUNCTIONS).length + 1, 'the zips and the template');
+  assert.equal(Object.keys(files.dockerImages).length, 1);
+  assert.throws(() => made((scope) => {
+    const stack = new Stack(App.of(scope) as App, 'Alone', { synthesizer: new OneFile() });
+    new Local(stack, folder).code('plan-session').bind(stack);
+  }), /the template must stand alone/);
+  rmSync(folder, { recursive: true });
 });

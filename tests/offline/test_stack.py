@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from conftest import DAY
 from harness import deploy
 
@@ -87,6 +88,7 @@ def finds(offline) -> dict:
         "AWS::Logs::MetricFilter": filters,
         "AWS::S3::Bucket": lambda id_, _: c("s3").head_bucket(Bucket=id_),
         "AWS::S3::BucketPolicy": lambda id_, _: c("s3").get_bucket_policy(Bucket=id_.removesuffix("-policy")),
+        "AWS::SNS::Subscription": lambda id_, _: c("sns").get_subscription_attributes(SubscriptionArn=id_),
         "AWS::SNS::Topic": lambda id_, _: c("sns").get_topic_attributes(TopicArn=id_),
         "AWS::SQS::Queue": lambda id_, _: c("sqs").get_queue_attributes(QueueUrl=queue_url(id_), AttributeNames=["All"]),
         "AWS::Scheduler::Schedule": lambda id_, _: c("scheduler").get_schedule(Name=id_),
@@ -115,9 +117,13 @@ def is_there(find, resource) -> bool:
         raise
 
 
-def test_every_resource_is_found_by_its_own_service(offline):
+@pytest.mark.parametrize("choices, least", [
+    ({}, 110), ({"DataSetId": ""}, 105), ({"PrivateNetwork": "true", "NotificationEmail": "somebody@example.com"}, 120),
+])
+def test_every_resource_is_found_by_its_own_service(make, choices, least):
+    offline = make(choices=choices)
     found, services = resources(offline), finds(offline)
-    assert len(found) > 100
+    assert len(found) > least
     unknown = {one["ResourceType"] for one in found} - set(services) - PARTS
     assert not unknown, f"say how these are found: {unknown}"
     missing = [

@@ -92,9 +92,10 @@ export class Fetched extends Construct implements Artifacts {
       lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }],
     });
     Cleaner.clean(this.bucket, data.key);
-    this.rule();
+    this.rules();
     const handler = new Handler(this, 'Fetch', 'artifacts', {
       key: data.key, description: 'Has the programs built, or takes them from a release', timeout: Duration.minutes(15), memory: 512,
+      environment: { BUCKET: this.bucket.bucketName },
     });
     handler.allow(['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], [this.bucket.arnForObjects('*')]);
     handler.allow(['s3:ListBucket'], [this.bucket.bucketArn]);
@@ -136,15 +137,18 @@ export class Fetched extends Construct implements Artifacts {
     });
   }
 
-  /** Says at once, and not after half an hour, that a release needs its address. */
-  private rule() {
-    new CfnRule(Stack.of(this), 'ReleaseIsNamed', {
-      ruleCondition: Fn.conditionEquals(this.choices.value('ArtifactMode'), 'release'),
-      assertions: ['ReleaseUrl', 'ReleaseSha256'].map((name) => ({
-        assert: Fn.conditionNot(Fn.conditionEquals(this.choices.value(name as 'ReleaseUrl'), '')),
-        assertDescription: `With ArtifactMode=release give ${name} too.`,
-      })),
-    });
+  /** Says at once, and not after half an hour, what a mode needs. */
+  private rules() {
+    const needs = { build: ['SourceRepository'], release: ['ReleaseUrl', 'ReleaseSha256'] } as const;
+    for (const [mode, names] of Object.entries(needs)) {
+      new CfnRule(Stack.of(this), `${mode === 'build' ? 'Source' : 'Release'}IsNamed`, {
+        ruleCondition: Fn.conditionEquals(this.choices.value('ArtifactMode'), mode),
+        assertions: names.map((name) => ({
+          assert: Fn.conditionNot(Fn.conditionEquals(this.choices.value(name), '')),
+          assertDescription: `With ArtifactMode=${mode} give ${name} too.`,
+        })),
+      });
+    }
   }
 
   private build(node: Construct, handler: Handler) {

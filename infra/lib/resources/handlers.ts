@@ -21,6 +21,7 @@ export interface HandlerProps {
   readonly description: string;
   readonly timeout: Duration;
   readonly memory?: number;
+  readonly environment?: Record<string, string>;
 }
 
 export class Handler extends Construct {
@@ -43,6 +44,7 @@ export class Handler extends Construct {
       handler: 'index.handler',
       code: lambda.Code.fromInline(text(name)),
       role: this.role, logGroup: group, timeout: props.timeout, memorySize: props.memory ?? 256,
+      environment: props.environment ?? {},
     });
     acknowledge(this.function, 'AwsSolutions-L1', 'Supported until 2029; the handlers are tested with it.');
   }

@@ -93,8 +93,12 @@ export class Ingest extends Construct {
     // A subscriber's data set belongs to the provider; jobs have no name before they are made.
     allow('export-assets', ['dataexchange:ListDataSetRevisions', 'dataexchange:GetRevision', 'dataexchange:ListRevisionAssets', 'dataexchange:GetAsset'], [dataSet],
       { why: 'Revisions and assets of the one data set.' });
-    allow('export-assets', ['dataexchange:CreateJob', 'dataexchange:StartJob', 'dataexchange:GetJob'],
-      [stack.formatArn({ service: 'dataexchange', resource: 'jobs', resourceName: '*' }), dataSet], { why: 'A job has no name before it is made.' });
+    allow('export-assets', ['dataexchange:CreateJob'], ['*'], {
+      why: 'A job has no name before it is made.',
+      conditions: { StringEquals: { 'dataexchange:JobType': 'EXPORT_REVISIONS_TO_S3' } },
+    });
+    allow('export-assets', ['dataexchange:StartJob', 'dataexchange:GetJob'],
+      [stack.formatArn({ service: 'dataexchange', resource: 'jobs', resourceName: '*' })], { why: 'Jobs that it has made.' });
     allow('export-assets', ['s3:PutObject', 's3:PutObjectAcl', 's3:GetObject'], [data.lake.arnForObjects('exports/*')],
       { why: 'What a vendor calls its files nobody knows beforehand.' });
     allow('export-assets', ['s3:GetBucketLocation'], [data.lake.bucketArn]);
