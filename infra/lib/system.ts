@@ -2,11 +2,13 @@
 import { CfnOutput } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import type { Choices } from './choices';
+import { Analytics } from './resources/analytics';
 import type { Artifacts } from './resources/artifacts';
 import { Catalog } from './resources/catalog';
 import { Data } from './resources/data';
 import { Engine } from './resources/engine';
 import { Ingest } from './resources/ingest';
+import { Ml } from './resources/ml';
 import { Network } from './resources/network';
 import { Notices } from './resources/notices';
 import { Operations } from './resources/operations';
@@ -42,7 +44,8 @@ export class System {
     const network = new Network(places.platform, 'Network', choices, this.data);
     const artifacts = props.artifacts(places.platform, this.data);
     const { topic } = new Notices(places.platform, 'Notices', name, choices, this.data);
-    const endpoint = '';
+    new Analytics(places.analytics, 'Analytics', { name, choices, data: this.data, catalog: this.catalog });
+    const endpoint = new Ml(places.ml, 'Ml', { name, choices, data: this.data, catalog: this.catalog, topic }).endpointName;
     const environment = {
       LAKE: this.data.lakeUrl,
       EXPORTS: this.data.exportsUrl,
