@@ -282,15 +282,17 @@ function created(): string {
   return ['#!/bin/bash', 'set -eu', `mkdir -p ${FOLDER}`, `cd ${FOLDER}`, ...NOTEBOOK_FILES.map((name) => file(name, text(name))), ''].join('\n');
 }
 
+// CloudFormation may look for the parts of a choice that was left empty: what separates them stands behind once more.
+
 /** The object that an address such as s3://bucket/path names. */
 function object(url: string): string {
-  return `arn:${Aws.PARTITION}:s3:::${Fn.select(1, Fn.split('s3://', url))}`;
+  return `arn:${Aws.PARTITION}:s3:::${Fn.select(1, Fn.split('s3://', `${url}s3://`))}`;
 }
 
 /** The repository of an image in ECR, of whatever account and region. */
 function repository(image: string): string {
-  const [registry, path] = [Fn.select(0, Fn.split('/', image)), Fn.select(1, Fn.split('.amazonaws.com/', image))];
+  const registry = Fn.split('.', `${Fn.select(0, Fn.split('/', image))}....`);
+  const path = Fn.select(1, Fn.split('.amazonaws.com/', `${image}.amazonaws.com/`));
   const named = Fn.select(0, Fn.split(':', Fn.select(0, Fn.split('@', path))));
-  const part = (at: number) => Fn.select(at, Fn.split('.', registry));
-  return `arn:${Aws.PARTITION}:ecr:${part(3)}:${part(0)}:repository/${named}`;
+  return `arn:${Aws.PARTITION}:ecr:${Fn.select(3, registry)}:${Fn.select(0, registry)}:repository/${named}`;
 }
