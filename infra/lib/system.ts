@@ -74,13 +74,14 @@ export class System {
       },
     });
     this.operations = new Operations(places.operations, 'Operations', {
-      name, choices, data: this.data, ingest: this.ingest, topic,
+      name, choices, data: this.data, ingest: this.ingest, engine, topic,
       ...(props.exchangeSources ? { exchangeSources: props.exchangeSources } : {}),
     });
     const said = (place: Construct, id: string, description: string, value: string) => new CfnOutput(place, id, { description, value }).overrideLogicalId(id);
     said(places.data, 'LakeUrl', 'The lake. Kept when the stack is deleted, with its key.', this.data.lakeUrl);
     said(places.data, 'ExportsUrl', 'Where Data Exchange\'s exports land.', this.data.exportsUrl);
     said(places.data, 'ArchiveBucket', 'What nobody can rewrite. Kept when the stack is deleted.', this.data.archive.bucketName);
+    said(places.data, 'AccessLogsBucket', 'Who read and wrote the buckets. Kept when the stack is deleted.', this.data.accessLogs.bucketName);
     said(places.data, 'RecordsTable', 'What was done, once. Kept when the stack is deleted.', this.data.records.tableName);
     said(places.data, 'Key', 'Key of all that is kept. Kept when the stack is deleted.', this.data.key.keyArn);
     said(places.data, 'Kept', 'What is left when the stack is deleted, and has to be deleted by hand.',

@@ -10,7 +10,13 @@ fn main() -> ExitCode {
         |world, _, _| {
             let settings = world.ingest(true)?;
             let done = ingest::ingest(&world.lake()?, &world.landing()?, &world.records()?, &settings, world.now())?;
-            Ok(format!("{} revisions are in the lake", done.revisions.len()))
+            // As a function's log line, so that one filter counts both.
+            Ok(format!(
+                r#"{{"message":"{} revisions are in the lake","read":{},"quarantined":{}}}"#,
+                done.revisions.len(),
+                done.read,
+                done.quarantined
+            ))
         },
     )
 }

@@ -149,6 +149,13 @@ export class Fetched extends Construct implements Artifacts {
         })),
       });
     }
+    new CfnRule(Stack.of(this), 'PrivateImages', {
+      ruleCondition: Fn.conditionEquals(this.choices.value('PrivateNetwork'), 'true'),
+      assertions: [{
+        assert: Fn.conditionEquals(this.choices.value('ArtifactMode'), 'build'),
+        assertDescription: 'A private network cannot reach the image of a release; use ArtifactMode=build with PrivateNetwork=true.',
+      }],
+    });
   }
 
   private build(node: Construct, handler: Handler) {

@@ -23,7 +23,7 @@ export class Data extends Construct {
     this.key = new kms.Key(this, 'Key', {
       description: `${name}: data, logs and messages`,
       enableKeyRotation: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     this.grantServices();
 
@@ -31,7 +31,7 @@ export class Data extends Construct {
       ...closed,
       // What S3 delivers its own logs to cannot have a key of ours.
       encryption: s3.BucketEncryption.S3_MANAGED,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       lifecycleRules: [{ expiration: Duration.days(365), abortIncompleteMultipartUploadAfter: Duration.days(7) }],
     });
     acknowledge(this.accessLogs, 'AwsSolutions-S1', 'It receives the access logs of the others; logging its own would never end.');
@@ -40,7 +40,7 @@ export class Data extends Construct {
       ...closed,
       ...this.encrypted(),
       versioned: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       serverAccessLogsPrefix: 'lake/',
       lifecycleRules: [{
         abortIncompleteMultipartUploadAfter: Duration.days(7),
@@ -55,7 +55,7 @@ export class Data extends Construct {
       ...this.encrypted(),
       versioned: true,
       objectLockEnabled: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       serverAccessLogsPrefix: 'archive/',
       lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(7) }],
     });
@@ -73,7 +73,7 @@ export class Data extends Construct {
       encryptionKey: this.key,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
 
     // Data Exchange puts what it exports by itself under the landing place, and nowhere else.

@@ -18,6 +18,7 @@ const USER = '65532:65532';
 export class Engine extends Construct {
   readonly cluster: ecs.CfnCluster;
   readonly tasks = new Map<ContainerName, ecs.FargateTaskDefinition>();
+  readonly logs = new Map<ContainerName, logs.LogGroup>();
   readonly executionRole: iam.Role;
 
   constructor(
@@ -40,6 +41,7 @@ export class Engine extends Construct {
       logGroupName: `/ecs/${this.name}-${program}`, encryptionKey: this.data.key,
       retention: logs.RetentionDays.THREE_MONTHS, removalPolicy: RemovalPolicy.DESTROY,
     });
+    this.logs.set(program, group);
     const role = new iam.Role(this, `Role-${program}`, { assumedBy: tasks(), description: `The container ${program}` });
     readWriteLake(role, this.data, program === 'ingest-task' ? ['lake', 'exports'] : ['lake']);
     readWriteRecords(role, this.data);

@@ -19,6 +19,7 @@ import { TOP } from '../sql';
 import { acknowledge, grant, traced } from './access';
 import { FUNCTIONS, type FunctionName } from './artifacts';
 import type { Data } from './data';
+import type { Engine } from './engine';
 import type { Ingest } from './ingest';
 
 export interface OperationsProps {
@@ -26,6 +27,7 @@ export interface OperationsProps {
   readonly choices: Choices;
   readonly data: Data;
   readonly ingest: Ingest;
+  readonly engine: Engine;
   readonly topic: sns.ITopic;
   /** The offline AWS sends its own events: nobody may send them in AWS's name. */
   readonly exchangeSources?: string[];
@@ -164,14 +166,15 @@ export class Operations extends Construct {
   }
 
   private watch() {
-    const { choices, ingest, name, topic } = this.props;
-    const read = ingest.logs.get('ingest-bars');
-    for (const metric of ['read', 'quarantined']) {
-      new logs.CfnMetricFilter(this, `Rows-${metric}`, {
-        logGroupName: read?.logGroupName ?? '',
-        filterPattern: `{ $.${metric} >= 0 }`,
-        metricTransformations: [{ metricNamespace: name, metricName: `Rows${metric === 'read' ? 'Read' : 'Quarantined'}`, metricValue: `$.${metric}` }],
-      });
+    const { choices, engine, ingest, name, topic } = this.props;
+    for (const [id, group] of [['', ingest.logs.get('ingest-bars')], ['InTask', engine.logs.get('ingest-task')]] as const) {
+      for (const metric of ['read', 'quarantined']) {
+        new logs.CfnMetricFilter(this, `Rows${id}-${metric}`, {
+          logGroupName: group?.logGroupName ?? '',
+          filterPattern: `{ $.${metric} >= 0 }`,
+          metricTransformations: [{ metricNamespace: name, metricName: `Rows${metric === 'read' ? 'Read' : 'Quarantined'}`, metricValue: `$.${metric}` }],
+        });
+      }
     }
     const alarm = (id: string, words: string, props: Partial<cloudwatch.CfnAlarmProps>, node: Construct = this, more: string[] = []) => {
       const made = new cloudwatch.CfnAlarm(node, `Alarm-${id}`, {
@@ -188,17 +191,10 @@ export class Operations extends Construct {
     };
     const own = (metricName: string, statistic: string, period: number) => ({ namespace: name, metricName, statistic, period });
 
-    const ends = ['ExecutionsFailed', 'ExecutionsTimedOut', 'ExecutionsAborted'];
+    // Those that timed out or were stopped are told by a rule.
     alarm('failed-run', 'A day ended before it was done.', {
-      metrics: [
-        ...ends.map((metricName, at) => ({
-          id: `m${at}`, returnData: false, metricStat: {
-            metric: { namespace: 'AWS/States', metricName, dimensions: [{ name: 'StateMachineArn', value: this.eod.stateMachineArn }] },
-            period: 300, stat: 'Sum',
-          },
-        })),
-        { id: 'ended', expression: 'FILL(m0,0)+FILL(m1,0)+FILL(m2,0)', label: 'days that failed', returnData: true },
-      ],
+      namespace: 'AWS/States', metricName: 'ExecutionsFailed', statistic: 'Sum', period: 300,
+      dimensions: [{ name: 'StateMachineArn', value: this.eod.stateMachineArn }],
     });
     // Every day, weekends too: a figure that stays away is as bad as one that says so.
     optional(choices.given('DataSetId'), this, 'Due', (node) =>
@@ -207,7 +203,8 @@ export class Operations extends Construct {
       }, node));
     const breach = alarm('breach', 'A strategy has broken a limit, or has no figures.', own('Breach', 'Maximum', 300), this,
       [ingest.function('watch-pnl').functionArn]);
-    // Whoever published the figure has acted on it; the alarm has it look again, so that one lost call is not enough.
+    // Whoever published the figure has acted on it; the alarm has it look again at the session that has just closed, so
+    // that one lost call is not enough.
     permit(this, 'BreachPermission', ingest.function('watch-pnl'), 'lambda.alarms.cloudwatch.amazonaws.com', breach.attrArn);
     alarm('quarantine-rate', 'Too many rows of a day were refused.', {
       comparisonOperator: 'GreaterThanThreshold', threshold: choices.number('QuarantinePercent'),

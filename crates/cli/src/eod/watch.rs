@@ -28,6 +28,8 @@ pub enum Which {
     Session(SessionDate),
     /// By a schedule of its own: the last one whose end of day should have finished.
     LastDue,
+    /// Because an alarm went off: the last one that is over.
+    LastOver,
 }
 
 /// What the step gives.
@@ -190,7 +192,8 @@ pub fn watch(lake: &Lake, ports: Ports<'_>, which: Which, now: Timestamp) -> Out
     let file = limits(lake).map_err(&bad)?;
     let session = match which {
         Which::Session(session) => session,
-        Which::LastDue => due(now)?,
+        Which::LastDue => over(now, GRACE_SECONDS)?,
+        Which::LastOver => over(now, 0)?,
     };
     let next = following(session)?;
     let mut answer = Watched { done: true, breaches: Vec::new() };
@@ -322,10 +325,11 @@ fn equity(lake: &Lake, strategy: &str, session: SessionDate) -> Result<Equity> {
     Ok(Equity { equity, return_1d, drawdown })
 }
 
-fn due(now: Timestamp) -> Outcome<SessionDate> {
+/// The last session that closed so many seconds ago.
+fn over(now: Timestamp, seconds: i64) -> Outcome<SessionDate> {
     let sessions = Calendar::nyse().sessions();
-    let over = |session: &domain::Session| session.close.nanos() + GRACE_SECONDS * 1_000_000_000 <= now.nanos();
-    let count = sessions.partition_point(over);
+    let is_over = |session: &domain::Session| session.close.nanos() + seconds * 1_000_000_000 <= now.nanos();
+    let count = sessions.partition_point(is_over);
     let last = count.checked_sub(1).and_then(|at| sessions.get(at));
     let last =
         last.ok_or_else(|| Trouble::new(What::BadInput, format!("no session of the calendar is over at {now}")))?;

@@ -145,6 +145,17 @@ fn a_day_that_never_ran_is_an_alarm_once_it_is_due() {
 }
 
 #[test]
+fn an_alarm_has_the_session_looked_at_that_has_just_closed() {
+    let watch = Watch::new("");
+    watch.equity(Some(-0.06), -0.06);
+    // The day of Friday runs until one o'clock at night, and is not due before.
+    let breaches = watch.run(Which::LastOver, "2013-03-01T23:40:00Z").unwrap().breaches;
+    assert!(breaches.iter().any(|one| one.action == "reduce_only"), "{breaches:?}");
+    assert_eq!(watch.mode("2013-03-04"), Mode::ReduceOnly);
+    assert!(!watch.figures.take().iter().any(|one| one.name == "MissingRun"));
+}
+
+#[test]
 fn limits_that_make_no_sense_are_told_with_their_key() {
     for (limits, said) in [
         ("[limits.daily_loss]\nwarn = 3\n", "limits.daily_loss.warn is 3; it must be a fraction"),
