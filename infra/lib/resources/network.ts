@@ -64,14 +64,14 @@ export class Network extends Construct {
   }
 
   private privateSubnets(node: Construct): string[] {
-    const blocks = Fn.cidr(this.vpc.vpcCidrBlock, 256, '8');
     const { region } = Stack.of(this);
     const table = new ec2.CfnRouteTable(node, 'Routes', { vpcId: this.vpc.vpcId });
     const subnets = Array.from({ length: ZONES }, (_, zone) => {
       const subnet = new ec2.CfnSubnet(node, `Subnet${zone + 1}`, {
         vpcId: this.vpc.vpcId,
         availabilityZone: Fn.select(zone, Fn.getAzs()),
-        cidrBlock: Fn.select(128 + zone, blocks),
+        // The public ones are given from the beginning of the network on.
+        cidrBlock: `10.0.${128 + zone}.0/24`,
       });
       new ec2.CfnSubnetRouteTableAssociation(node, `Route${zone + 1}`, {
         routeTableId: table.ref, subnetId: subnet.ref,
