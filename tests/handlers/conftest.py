@@ -265,5 +265,6 @@ def advertised(folder: Path) -> bytes:
 def zipped(name: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("bootstrap", name)
+        # Without a time the same name gives the same bytes.
+        archive.writestr(zipfile.ZipInfo("bootstrap"), name)
     return out.getvalue()

@@ -74,6 +74,13 @@ def test_what_is_not_all_there_is_built(world, index, commits, left):
     assert len(world.codebuild.started) == 1
 
 
+def test_a_zip_of_nothing_is_none(world, index, commits):
+    world.leave(commits["third"])
+    world.s3.put_object(Bucket=world.bucket, Key=f"build/{commits['third']}/run-query.zip", Body=b"")
+    start(world, index)
+    assert len(world.codebuild.started) == 1
+
+
 def test_a_build_that_left_less_than_it_should_fails(world, index, commits):
     _, id_ = start(world, index)
     world.leave(commits["third"], functions=FUNCTIONS[:1], image=False)
@@ -131,8 +138,10 @@ def test_a_quota_of_no_builds_is_passed_on_with_what_to_do(world, index, commits
 def test_what_codebuild_refuses_is_passed_on(world, index, commits):
     world.codebuild.refusal = "ResourceNotFoundException", "Project cannot be found: stack-build"
     index.handler(world.build(), Context())
-    reason = failed(world)
-    assert "Project cannot be found: stack-build" in reason and "Quotas" not in reason
+    assert failed(world) == (
+        "An error occurred (ResourceNotFoundException) when calling the StartBuild operation: "
+        "Project cannot be found: stack-build"
+    )
 
 
 def test_the_same_event_twice_is_answered_once(world, index, commits):
@@ -174,6 +183,19 @@ def test_an_event_that_never_came_is_made_up_for(world, index, commits):
     index.handler(sweep, Context())
     assert "ended as STOPPED" in failed(world)
     assert world.keys("pending/") == []
+
+
+def test_one_that_cannot_be_told_does_not_keep_the_others(world, index, commits):
+    start(world, index)
+    other = world.build()
+    other["StackId"] += "-other"
+    index.handler(other, Context())
+    for build in world.codebuild.builds.values():
+        build["buildStatus"] = "STOPPED"
+    world.refuse_answers = [500] * 4
+    index.handler({"detail-type": "Scheduled Event", "source": "aws.events"}, Context())
+    assert "ended as STOPPED" in failed(world)
+    assert len(world.keys("pending/")) == 1
 
 
 def test_a_request_that_comes_twice_has_one_build(world, index, commits):

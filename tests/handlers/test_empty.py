@@ -50,6 +50,21 @@ def test_more_than_a_page_is_removed(world, empty):
     assert left(world) == 0
 
 
+def test_what_is_written_meanwhile_is_removed_too(world, empty, versions):
+    late, made = [True], empty.client("s3")
+
+    def write(**_):
+        if late:
+            late.clear()
+            world.s3.put_object(Bucket=versions, Key="a-log-that-came-late", Body=b"")
+
+    made.meta.events.register("after-call.s3.DeleteObjects", write)
+    empty.client = lambda _: made
+    empty.handler(world.request("Delete", versions, Bucket=versions), Context())
+    assert world.answer()["Status"] == "SUCCESS"
+    assert left(world) == 0 and not late
+
+
 def test_a_bucket_that_is_gone_is_empty(world, empty):
     empty.handler(world.request("Delete", "gone-long-ago", Bucket="gone-long-ago"), Context())
     assert world.answer()["Status"] == "SUCCESS"
