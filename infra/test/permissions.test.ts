@@ -66,3 +66,11 @@ test('no role is one for two programs, and only a service may take it', () => {
   const used = functions.map((made) => JSON.stringify(made.Properties['Role']));
   assert.equal(new Set(used).size, used.length);
 });
+
+test('whoever reads objects of a bucket may list it: without, what is not there looks like what is forbidden', () => {
+  for (const [role, statements] of permissions()) {
+    const may = (action: string) => statements.filter((one) => listed(one.Action).includes(action)).flatMap((one) => listed(one.Resource).map(flat));
+    const buckets = new Set(may('s3:GetObject').filter((one) => one.startsWith('<')).map((one) => one.replace(/>.*$/, '>')));
+    for (const bucket of buckets) assert.ok(may('s3:ListBucket').includes(bucket), `${role} may not list ${bucket}`);
+  }
+});

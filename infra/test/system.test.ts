@@ -187,7 +187,7 @@ test('every alarm tells people, and the runbook says what each means', () => {
   const runbook = readFileSync(join(TOP, 'docs', 'runbook.md'), 'utf8');
   const { template } = one();
   const alarms = of(template, 'AWS::CloudWatch::Alarm');
-  assert.equal(alarms.length, 7);
+  assert.equal(alarms.length, 8);
   for (const [id, alarm] of alarms) {
     assert.ok(text(alarm.Properties['AlarmActions']).includes('NoticesTopic'), id);
     const name = /, ([a-z-]+)\.$/.exec(alarm.Properties['AlarmDescription'])?.[1] ?? '';

@@ -77,7 +77,8 @@ export class Local implements Artifacts {
 
 const TOKEN = 'A token of ECR is for the account.';
 /** CloudFormation waits an hour for an answer, and no longer. */
-const BUILD_MINUTES = 55;
+const BUILD_MINUTES = 50;
+const QUEUE_MINUTES = 5;
 
 /** Programs that the stack itself builds, or takes from a release: a custom resource says where they are. */
 export class Fetched extends Construct implements Artifacts {
@@ -175,6 +176,7 @@ export class Fetched extends Construct implements Artifacts {
       serviceRole: role.roleArn,
       encryptionKey: data.key.keyArn,
       timeoutInMinutes: BUILD_MINUTES,
+      queuedTimeoutInMinutes: QUEUE_MINUTES,
       artifacts: { type: 'NO_ARTIFACTS' },
       source: { type: 'NO_SOURCE', buildSpec: readFileSync(join(TOP, 'infra', 'buildspec.yml'), 'utf8') },
       environment: {
@@ -196,7 +198,7 @@ export class Fetched extends Construct implements Artifacts {
     grant(role, ['ecr:GetAuthorizationToken'], ['*'], { why: TOKEN });
     grant(role, [
       'ecr:BatchCheckLayerAvailability', 'ecr:InitiateLayerUpload', 'ecr:UploadLayerPart', 'ecr:CompleteLayerUpload',
-      'ecr:PutImage', 'ecr:BatchGetImage',
+      'ecr:PutImage', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer',
     ], [repository.attrArn]);
     const policy = new iam.Policy(node, 'FetchPolicy', { roles: [handler.role] });
     grant(policy, ['codebuild:StartBuild', 'codebuild:StopBuild', 'codebuild:BatchGetBuilds'], [project.attrArn]);

@@ -155,7 +155,7 @@ export class Catalog extends Construct {
       // The tables are declared; a crawl says what is there, and crawl-catalog compares.
       targets: { catalogTargets: [{ databaseName: this.database, tables: this.tables.map((one) => one.name) }] },
       schemaChangePolicy: { updateBehavior: 'LOG', deleteBehavior: 'LOG' },
-      configuration: JSON.stringify({ Version: 1, Grouping: { TableGroupingPolicy: 'CombineCompatibleSchemas' } }),
+      configuration: JSON.stringify({ Version: 1, CreatePartitionIndex: false, Grouping: { TableGroupingPolicy: 'CombineCompatibleSchemas' } }),
     });
     crawler.node.addDependency(role, ...this.made.slice(0, this.tables.length));
     acknowledge(crawler, 'AwsSolutions-GL1', 'The names of files in the log of crawlers are no secret; the log group is shared by the account.');

@@ -23,7 +23,7 @@ export class Data extends Construct {
     this.key = new kms.Key(this, 'Key', {
       description: `${name}: data, logs and messages`,
       enableKeyRotation: true,
-      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+      removalPolicy: RemovalPolicy.RETAIN,
     });
     this.grantServices();
 
@@ -31,7 +31,7 @@ export class Data extends Construct {
       ...closed,
       // What S3 delivers its own logs to cannot have a key of ours.
       encryption: s3.BucketEncryption.S3_MANAGED,
-      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+      removalPolicy: RemovalPolicy.RETAIN,
       lifecycleRules: [{ expiration: Duration.days(365), abortIncompleteMultipartUploadAfter: Duration.days(7) }],
     });
     acknowledge(this.accessLogs, 'AwsSolutions-S1', 'It receives the access logs of the others; logging its own would never end.');
@@ -40,12 +40,13 @@ export class Data extends Construct {
       ...closed,
       ...this.encrypted(),
       versioned: true,
-      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+      removalPolicy: RemovalPolicy.RETAIN,
       serverAccessLogsPrefix: 'lake/',
-      lifecycleRules: [{
-        abortIncompleteMultipartUploadAfter: Duration.days(7),
-        noncurrentVersionExpiration: Duration.days(365),
-      }],
+      lifecycleRules: [
+        { abortIncompleteMultipartUploadAfter: Duration.days(7), noncurrentVersionExpiration: Duration.days(365) },
+        // Data Exchange and export-assets may both export a revision: the same bytes twice.
+        { prefix: 'exports/', noncurrentVersionExpiration: Duration.days(7) },
+      ],
     });
     this.lakeUrl = `s3://${this.lake.bucketName}/lake`;
     this.exportsUrl = `s3://${this.lake.bucketName}/exports`;
@@ -55,7 +56,7 @@ export class Data extends Construct {
       ...this.encrypted(),
       versioned: true,
       objectLockEnabled: true,
-      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+      removalPolicy: RemovalPolicy.RETAIN,
       serverAccessLogsPrefix: 'archive/',
       lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(7) }],
     });
@@ -73,7 +74,7 @@ export class Data extends Construct {
       encryptionKey: this.key,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+      removalPolicy: RemovalPolicy.RETAIN,
     });
 
     // Data Exchange puts what it exports by itself under the landing place, and nowhere else.
@@ -96,18 +97,19 @@ export class Data extends Construct {
   /** Services that use the key in their own name; roles use it by their own policies. */
   private grantServices() {
     const account = { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } };
-    const grant = (sid: string, service: string, actions: string[], conditions: Record<string, unknown>) =>
+    const grant = (sid: string, service: string, actions: string[], conditions?: Record<string, unknown>) =>
       this.key.addToResourcePolicy(new iam.PolicyStatement({
-        sid, principals: [new iam.ServicePrincipal(service)], actions, resources: ['*'], conditions,
+        sid, principals: [new iam.ServicePrincipal(service)], actions, resources: ['*'], ...(conditions ? { conditions } : {}),
       }));
     const { region, account: id, partition } = Stack.of(this);
     grant('Logs', `logs.${region}.amazonaws.com`,
       ['kms:Encrypt', 'kms:Decrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:DescribeKey'],
       { ArnLike: { 'kms:EncryptionContext:aws:logs:arn': `arn:${partition}:logs:${region}:${id}:log-group:*` } });
     grant('DeliveredLogs', 'delivery.logs.amazonaws.com', ['kms:Decrypt'], account);
-    // Alarms and rules publish to the topic; rules and the scheduler leave what failed in the queue.
+    // Rules publish to the topic, and leave what failed in the queue. EventBridge gives no account to hold them against.
+    grant('Rules', 'events.amazonaws.com', ['kms:Decrypt', 'kms:GenerateDataKey*']);
     for (const [sid, service] of [
-      ['Alarms', 'cloudwatch.amazonaws.com'], ['Rules', 'events.amazonaws.com'], ['Budgets', 'budgets.amazonaws.com'],
+      ['Alarms', 'cloudwatch.amazonaws.com'], ['Budgets', 'budgets.amazonaws.com'],
       ['DataExchange', 'dataexchange.amazonaws.com'],
     ] as const) {
       grant(sid, service, ['kms:Decrypt', 'kms:GenerateDataKey*'], account);

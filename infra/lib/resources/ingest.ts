@@ -81,7 +81,7 @@ export class Ingest extends Construct {
     const { data, catalog, choices, engine, topic } = this.props;
     const stack = Stack.of(this);
     const allow = (name: FunctionName, actions: string[], resources: string[], terms?: Terms) => grant(this.role(name), actions, resources, terms);
-    const dataSet = stack.formatArn({ service: 'dataexchange', account: '*', resource: 'data-sets', resourceName: `${choices.value('DataSetId')}*` });
+    const dataSet = stack.formatArn({ service: 'dataexchange', account: '*', resource: 'data-sets', resourceName: choices.value('DataSetId') });
 
     for (const name of ['plan-session', 'export-assets', 'ingest-bars', 'crawl-catalog', 'launch-strategy', 'watch-pnl', 'report-run'] as const) {
       readWriteRecords(this.role(name), data);
@@ -91,8 +91,11 @@ export class Ingest extends Construct {
     for (const name of ['score-signals', 'report-run'] as const) readWriteLake(this.role(name), data);
 
     // A subscriber's data set belongs to the provider; jobs have no name before they are made.
-    allow('export-assets', ['dataexchange:ListDataSetRevisions', 'dataexchange:GetRevision', 'dataexchange:ListRevisionAssets', 'dataexchange:GetAsset'], [dataSet],
-      { why: 'Revisions and assets of the one data set.' });
+    optional(choices.given('DataSetId'), this, 'Subscribed', (node) => grant(
+      new iam.Policy(node, 'Policy', { roles: [this.role('export-assets')] }),
+      ['dataexchange:ListDataSetRevisions', 'dataexchange:GetRevision', 'dataexchange:ListRevisionAssets', 'dataexchange:GetAsset'],
+      [dataSet, `${dataSet}/*`], { why: 'Revisions and assets of the one data set.' },
+    ));
     allow('export-assets', ['dataexchange:CreateJob'], ['*'], {
       why: 'A job has no name before it is made.',
       conditions: { StringEquals: { 'dataexchange:JobType': 'EXPORT_REVISIONS_TO_S3' } },
@@ -101,7 +104,7 @@ export class Ingest extends Construct {
       [stack.formatArn({ service: 'dataexchange', resource: 'jobs', resourceName: '*' })], { why: 'Jobs that it has made.' });
     allow('export-assets', ['s3:PutObject', 's3:PutObjectAcl', 's3:GetObject'], [data.lake.arnForObjects('exports/*')],
       { why: 'What a vendor calls its files nobody knows beforehand.' });
-    allow('export-assets', ['s3:GetBucketLocation'], [data.lake.bucketArn]);
+    allow('export-assets', ['s3:GetBucketLocation', 's3:ListBucket'], [data.lake.bucketArn]);
     // The bytes of a subscription come out of the provider's bucket, by way of Data Exchange only.
     allow('export-assets', ['s3:GetObject'], [`arn:${Aws.PARTITION}:s3:::*aws-data-exchange*/*`],
       {
@@ -115,6 +118,8 @@ export class Ingest extends Construct {
     allow('crawl-catalog', ['glue:GetTable', 'glue:GetTables', 'glue:GetDatabase'], catalog.arns, { why: TABLES });
 
     allow('run-query', ['athena:StartQueryExecution', 'athena:GetQueryExecution', 'athena:GetQueryResults', 'athena:StopQueryExecution'], [catalog.workgroupArn]);
+    allow('run-query', ['athena:GetDataCatalog'], [stack.formatArn({ service: 'athena', resource: 'datacatalog', resourceName: 'AwsDataCatalog' })]);
+    allow('run-query', ['glue:GetDatabase'], [stack.formatArn({ service: 'glue', resource: 'database', resourceName: 'default' })]);
     allow('run-query', ['glue:GetDatabase', 'glue:GetTable', 'glue:GetTables', 'glue:GetPartition', 'glue:GetPartitions'], catalog.arns, { why: TABLES });
     readLake(this.role('run-query'), data, catalog.tables.map((one) => `lake/${one.location}`));
     allow('run-query', ['s3:GetBucketLocation'], [data.lake.bucketArn, catalog.results.bucketArn]);
@@ -123,8 +128,7 @@ export class Ingest extends Construct {
     allow('run-query', ['kms:GenerateDataKey'], [data.key.keyArn]);
 
     allow('score-signals', ['sagemaker:InvokeEndpoint'],
-      [stack.formatArn({ service: 'sagemaker', resource: 'endpoint', resourceName: `${this.props.name}-*` })],
-      { why: 'Endpoints of this stack; whether there is one is a choice.' });
+      [stack.formatArn({ service: 'sagemaker', resource: 'endpoint', resourceName: `${this.props.name}-endpoint` })]);
 
     const definitions = CONTAINERS.map((one) =>
       stack.formatArn({ service: 'ecs', resource: 'task-definition', resourceName: `${this.props.name}-${one}:*` }));

@@ -13,10 +13,15 @@ export class Notices extends Construct {
   constructor(scope: Construct, id: string, name: string, choices: Choices, data: Data) {
     super(scope, id);
     this.topic = new sns.Topic(this, 'Topic', { topicName: `${name}-notices`, masterKey: data.key, enforceSSL: true });
-    for (const service of ['cloudwatch.amazonaws.com', 'events.amazonaws.com', 'budgets.amazonaws.com']) {
+    const ours = { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } };
+    for (const [service, conditions] of [
+      ['cloudwatch.amazonaws.com', ours], ['budgets.amazonaws.com', ours],
+      // EventBridge's targets know no conditions in the policy of a topic.
+      ['events.amazonaws.com', undefined],
+    ] as const) {
       this.topic.addToResourcePolicy(new iam.PolicyStatement({
         principals: [new iam.ServicePrincipal(service)], actions: ['sns:Publish'], resources: [this.topic.topicArn],
-        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
+        ...(conditions ? { conditions } : {}),
       }));
     }
     optional(choices.given('NotificationEmail'), this, 'Person', (node) =>

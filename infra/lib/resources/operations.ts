@@ -201,6 +201,13 @@ export class Operations extends Construct {
       alarm('missing-run', 'The last day that was due has not finished, or nobody asked whether it has.', {
         ...own('MissingRun', 'Maximum', 86_400), treatMissingData: 'breaching',
       }, node));
+    // A figure of an older day keeps the alarm above quiet for a while; that nobody asked for a day is seen here.
+    optional(choices.given('DataSetId'), this, 'Asked', (node) =>
+      alarm('watch-silent', 'Nobody has asked for a day whether the last one has finished.', {
+        namespace: 'AWS/Lambda', metricName: 'Invocations', statistic: 'Sum', period: 3600,
+        dimensions: [{ name: 'FunctionName', value: ingest.function('watch-pnl').functionName }],
+        comparisonOperator: 'LessThanThreshold', evaluationPeriods: 25, datapointsToAlarm: 25, treatMissingData: 'breaching',
+      }, node));
     const breach = alarm('breach', 'A strategy has broken a limit, or has no figures.', own('Breach', 'Maximum', 300), this,
       [ingest.function('watch-pnl').functionArn]);
     // Whoever published the figure has acted on it; the alarm has it look again at the session that has just closed, so
@@ -230,7 +237,7 @@ export class Operations extends Construct {
     const { name, ingest } = this.props;
     const { region } = Stack.of(this);
     const search = (metric: string, stat: string) =>
-      [[{ expression: `SEARCH('{${name},Strategy} MetricName="${metric}"', '${stat}', 86400)`, id: metric.toLowerCase() }]];
+      [[{ expression: `SEARCH('{"${name}",Strategy} MetricName="${metric}"', '${stat}', 86400)`, id: metric.toLowerCase() }]];
     const graph = (title: string, x: number, y: number, metrics: unknown[][], more: object = {}) => ({
       type: 'metric', x, y, width: 12, height: 6,
       properties: { title, region, view: 'timeSeries', stat: 'Sum', period: 300, metrics, ...more },
@@ -279,6 +286,5 @@ const RECONCILE = 'cron(0 2 * * ? *)';
 function permit(scope: Construct, id: string, target: lambda.Function, service: string, source: string) {
   new lambda.CfnPermission(scope, id, {
     action: 'lambda:InvokeFunction', functionName: target.functionName, principal: service, sourceArn: source,
-    sourceAccount: Aws.ACCOUNT_ID,
   });
 }
