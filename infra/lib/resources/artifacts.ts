@@ -90,7 +90,7 @@ export class Fetched extends Construct implements Artifacts {
     super(scope, id);
     this.bucket = new s3.Bucket(this, 'Bucket', {
       ...closed, ...data.encrypted(), serverAccessLogsPrefix: 'artifacts/', removalPolicy: RemovalPolicy.DESTROY,
-      lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }],
+      lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }, { prefix: 'pending/', expiration: Duration.days(1) }],
     });
     Cleaner.clean(this.bucket, data.key);
     this.rules();
@@ -211,9 +211,16 @@ export class Fetched extends Construct implements Artifacts {
       },
       targets: [{ id: 'answer', arn: handler.function.functionArn }],
     });
-    new lambda.CfnPermission(node, 'Permission', {
-      action: 'lambda:InvokeFunction', functionName: handler.function.functionName, principal: 'events.amazonaws.com', sourceArn: rule.attrArn,
+    // Events of builds may be lost; a stack would wait an hour for one.
+    const look = new events.CfnRule(node, 'Look', {
+      description: 'Builds whose end nobody told', scheduleExpression: 'rate(10 minutes)',
+      targets: [{ id: 'answer', arn: handler.function.functionArn }],
     });
+    for (const [id, one] of [['Permission', rule], ['LookPermission', look]] as const) {
+      new lambda.CfnPermission(node, id, {
+        action: 'lambda:InvokeFunction', functionName: handler.function.functionName, principal: 'events.amazonaws.com', sourceArn: one.attrArn,
+      });
+    }
     project.node.addDependency(role);
     return { project, repository, policy };
   }
