@@ -27,12 +27,6 @@ export function either(on: Switch, yes: string, no: string): string {
   return Token.asString(Fn.conditionIf(on.logicalId, yes, no));
 }
 
-/** One of two lists. */
-export function eitherList(on: Switch, yes: string[], no: string[]): string[] {
-  if (typeof on === 'boolean') return on ? yes : no;
-  return Token.asList(Fn.conditionIf(on.logicalId, yes, no));
-}
-
 /** A value of a property, or none at all. */
 export function ifOn(on: Switch, value: unknown): unknown {
   if (typeof on === 'boolean') return on ? value : undefined;

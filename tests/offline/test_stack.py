@@ -37,7 +37,7 @@ def finds(offline) -> dict:
         return found
 
     def table_of_routes(id_, resource):
-        tables = ec2.describe_route_tables()["RouteTables"]
+        tables = ec2.get_paginator("describe_route_tables").paginate().build_full_result()["RouteTables"]
         return [one for table in tables for one in table["Associations"] if one["RouteTableAssociationId"] == id_]
 
     def queue_url(id_):
@@ -54,7 +54,9 @@ def finds(offline) -> dict:
         return found
 
     def filters(id_, _):
-        return [one for one in logs.describe_metric_filters()["metricFilters"] if one["filterName"] == name_of(id_)]
+        # Of all stacks of the session, and a page holds fifty.
+        pages = logs.get_paginator("describe_metric_filters").paginate().build_full_result()
+        return [one for one in pages["metricFilters"] if one["filterName"] == name_of(id_)]
 
     def rule(id_, _):
         name = name_of(id_)
