@@ -8,10 +8,14 @@ const app = new App({ analyticsReporting: false, postCliContext: CONTEXT });
 const named = app.node.tryGetContext('config') as string | undefined;
 const file = named ?? 'algotrading.json';
 try {
-  if (named !== undefined && !existsSync(named)) throw new Error(`there is no file ${named}`);
-  stacks(app, configuration(existsSync(file) ? readFileSync(file, 'utf8') : '{}'));
+  if (named !== undefined && !existsSync(named)) throw new Error('there is no such file');
+  const there = existsSync(file);
+  const read = configuration(there ? readFileSync(file, 'utf8') : '{}');
+  // Who forgets the file would take everything away that it asks for.
+  console.error(there ? `the configuration is ${file}` : `there is no ${file}: every choice is the default`);
+  stacks(app, read);
 } catch (error) {
-  console.error(`error: ${(error as Error).message}`);
+  console.error(`error: ${file}: ${(error as Error).message}`);
   process.exit(1);
 }
 app.synth();

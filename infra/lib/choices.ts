@@ -18,7 +18,6 @@ export interface Choice {
 
 /** Where the programs are built from unless somebody says otherwise; set once the repository has a public address. */
 const REPOSITORY = '';
-const ARN = '^$|^arn:aws[a-z-]*:[a-z0-9-]+:';
 
 export const CHOICES = {
   DataSetId: {
@@ -30,15 +29,15 @@ export const CHOICES = {
     description: 'Who is told about each day, failures and alarms. AWS sends a message that must be confirmed.',
   },
   Schedule: {
-    group: 'Operation', default: 'cron(30 18 ? * MON-FRI *)', pattern: '^cron\\(.+\\)$', fits: 'a cron expression of EventBridge Scheduler',
+    group: 'Operation', default: 'cron(30 18 ? * MON-FRI *)', pattern: '^cron\\([^ ]+( [^ ]+){5}\\)$', fits: 'a cron expression of EventBridge Scheduler',
     description: 'When the day is run, in the time of ScheduleTimezone. Holidays end by themselves.',
   },
   ScheduleTimezone: {
-    group: 'Operation', default: 'America/New_York', pattern: '^[A-Za-z_]+(/[A-Za-z_+-]+)*$', fits: 'a time zone such as America/New_York',
+    group: 'Operation', default: 'America/New_York', pattern: '^[A-Za-z_]+(/[A-Za-z0-9_+-]+)*$', fits: 'a time zone such as America/New_York',
     description: 'Time zone of the exchange.',
   },
   MonthlyBudget: {
-    group: 'Operation', default: '50', pattern: '^[0-9]{1,6}$', fits: 'whole dollars; 0 for none',
+    group: 'Operation', default: '50', pattern: '^(0|[1-9][0-9]{0,5})$', fits: 'whole dollars; 0 for none',
     description: 'US dollars a month at which people are told; of the whole account. 0 for none.',
   },
   QuarantinePercent: {
@@ -67,15 +66,15 @@ export const CHOICES = {
     description: 'A SageMaker notebook instance with our notebooks; it stops by itself after an hour without use.',
   },
   QuickSightPrincipalArn: {
-    group: 'Analytics', default: '', pattern: ARN, fits: 'the ARN of a QuickSight user or group, or nothing',
+    group: 'Analytics', default: '', pattern: '^$|^arn:aws[a-z-]*:quicksight:[^:]*:[^:]*:(user|group)/.+', fits: 'the ARN of a QuickSight user or group, or nothing',
     description: 'User or group of QuickSight that gets the dashboard. Empty: QuickSight is left alone.',
   },
   LakeFormationPrincipalArn: {
-    group: 'Analytics', default: '', pattern: ARN, fits: 'the ARN of an IAM role or user, or nothing',
+    group: 'Analytics', default: '', pattern: '^$|^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+', fits: 'the ARN of an IAM role or user, or nothing',
     description: 'Analyst to whom Lake Formation grants SELECT on the tables. Empty: access is by IAM alone.',
   },
   ScanLimit: {
-    group: 'Analytics', default: '10737418240', pattern: '^[0-9]{8,14}$', fits: 'bytes, from 10000000',
+    group: 'Analytics', default: '10737418240', pattern: '^[1-9][0-9]{7,13}$', fits: 'bytes, from 10000000',
     description: 'Bytes that one query of Athena may read.',
   },
   DatabaseName: {
@@ -91,7 +90,7 @@ export const CHOICES = {
     description: 'Containers in private subnets that reach AWS by interface endpoints, for about 45 dollars a month (docs/cost.md).',
   },
   ArchiveDays: {
-    group: 'Data', default: '2555', pattern: '^[1-9][0-9]{0,4}$', fits: 'whole days from 1 to 36500',
+    group: 'Data', default: '2555', pattern: '^([1-9][0-9]{0,3}|[12][0-9]{4}|3[0-5][0-9]{3}|36[0-4][0-9]{2}|36500)$', fits: 'whole days from 1 to 36500',
     description: 'Days for which nobody can delete or change what is in the archive.',
   },
 } as const satisfies Record<string, Choice>;
@@ -213,7 +212,7 @@ export class Configured implements Choices {
     }
     this.values = Object.fromEntries(Object.entries(CHOICES).map(([name, choice]) => [name, choice.default]));
     for (const [name, value] of Object.entries(given)) {
-      const choice: Choice | undefined = name in CHOICES ? table[name] : undefined;
+      const choice: Choice | undefined = Object.hasOwn(CHOICES, name) ? table[name] : undefined;
       if (!choice) throw new Error(`there is no choice \`${name}\`; there are ${Object.keys(CHOICES).join(', ')}`);
       const text = typeof value === 'string' ? value : JSON.stringify(value);
       const fits = choice.allowed ? choice.allowed.includes(text) : new RegExp(choice.pattern ?? '').test(text);

@@ -12,7 +12,7 @@ import { System } from './system';
 import { CONTEXT } from './template';
 
 /** Types of resources that MiniStack refuses; of alarms those over several figures. */
-export const UNKNOWN = [
+const UNKNOWN = [
   'AWS::Athena::NamedQuery', 'AWS::Budgets::Budget', 'AWS::DataExchange::EventAction', 'AWS::EC2::FlowLog',
   'AWS::LakeFormation::', 'AWS::QuickSight::', 'AWS::SageMaker::',
 ];

@@ -2,6 +2,7 @@
 import { type App, Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Configured } from './choices';
+import { acknowledge } from './resources/access';
 import { type Artifacts, Local } from './resources/artifacts';
 import { System } from './system';
 
@@ -18,7 +19,8 @@ const NAME = /^[a-z][a-z0-9-]{0,30}$/;
 export function configuration(text: string): Configuration {
   let given: unknown;
   try {
-    given = JSON.parse(text);
+    // Some editors begin a file with a mark that nobody sees.
+    given = JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch (error) {
     throw new Error(`the configuration is no JSON: ${(error as Error).message}`);
   }
@@ -42,6 +44,7 @@ export function stacks(app: App, { name, choices }: Configuration, artifacts: (s
     ml: stack('Ml', 'notebook, endpoint, training'),
     operations: stack('Operations', 'state machines, schedules, alarms'),
   };
+  acknowledge(places.ml, 'CloudFormation-Validate::F0001', 'Without a choice it is empty, and the CDK passes over it.');
   Tags.of(app).add('application', name);
   return new System(places, { name, choices, artifacts });
 }

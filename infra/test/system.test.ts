@@ -188,6 +188,13 @@ test('every alarm tells people, and the runbook says what each means', () => {
   const { template } = one();
   const alarms = of(template, 'AWS::CloudWatch::Alarm');
   assert.equal(alarms.length, 8);
+  const silent = alarms.find(([id]) => id.includes('watchsilent'))?.[1].Properties;
+  assert.deepEqual([silent?.['TreatMissingData'], silent?.['EvaluationPeriods'], silent?.['Period']], ['breaching', 26, 3600]);
+  const [[, dashboard]] = of(template, 'AWS::CloudWatch::Dashboard') as [[string, Resource]];
+  for (const [, alarm] of alarms) {
+    const name = alarm.Properties['AlarmName']['Fn::Join'][1][1];
+    assert.ok(text(dashboard.Properties).includes(name), `the dashboard lacks ${name}`);
+  }
   for (const [id, alarm] of alarms) {
     assert.ok(text(alarm.Properties['AlarmActions']).includes('NoticesTopic'), id);
     const name = /, ([a-z-]+)\.$/.exec(alarm.Properties['AlarmDescription'])?.[1] ?? '';
@@ -239,6 +246,12 @@ test('a configuration that is wrong is refused in a sentence', () => {
   refused('[]', /JSON object/);
   refused('{"Name": "Fund"}', /small letters/);
   refused('{"DataSet": "x"}', /no choice `DataSet`; there are DataSetId/);
+  refused('{"toString": "x"}', /no choice `toString`/);
+  refused('{"ArchiveDays": 36501}', /whole days from 1 to 36500/);
+  refused('{"ScanLimit": "00000001"}', /bytes/);
+  refused('{"Schedule": "cron(30 18)"}', /cron expression/);
+  refused('{"QuickSightPrincipalArn": "arn:aws:iam::111122223333:role/a"}', /QuickSight/);
+  assert.equal(configuration('\uFEFF{"ScheduleTimezone": "Etc/GMT+5"}').choices.value('ScheduleTimezone'), 'Etc/GMT+5');
   refused('{"PrivateNetwork": "yes"}', /`PrivateNetwork` must be one of true, false; it is "yes"/);
   refused('{"MonthlyBudget": -1}', /`MonthlyBudget` must be whole dollars/);
   assert.equal(configuration('{"PrivateNetwork": true}').choices.is('PrivateNetwork', 'true'), true);

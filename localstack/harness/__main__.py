@@ -146,6 +146,8 @@ def eod(arguments: argparse.Namespace) -> int:
     stack = deploy.Deployment("algotrading", emulator, ours, str(STATE / "data-exchange"))
     deployed = STATE / "deployed.json"
     if deployed.exists():
+        if (status := deploy.status_of(stack)) not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            raise Failure(f"the stack {stack.name} was deployed, and is {status} now; ./localstack/down, and start anew")
         print("the stack is there")
     else:
         deploy.deploy(stack)

@@ -1,7 +1,7 @@
 /** What runs the day, and what tells people and acts when it does not run as it should. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { ArnFormat, Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as budgets from 'aws-cdk-lib/aws-budgets';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as events from 'aws-cdk-lib/aws-events';
@@ -34,7 +34,7 @@ export interface OperationsProps {
 }
 
 /** What the text of a state machine calls a function. */
-export function substitution(name: string): string {
+function substitution(name: string): string {
   return `${name.split('-').map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join('')}Arn`;
 }
 
@@ -201,12 +201,13 @@ export class Operations extends Construct {
       alarm('missing-run', 'The last day that was due has not finished, or nobody asked whether it has.', {
         ...own('MissingRun', 'Maximum', 86_400), treatMissingData: 'breaching',
       }, node));
-    // A figure of an older day keeps the alarm above quiet for a while; that nobody asked for a day is seen here.
+    // A figure of an older day keeps the alarm above quiet for a while; that nobody asked for a day is seen here. The
+    // day on which summer time ends has 25 hours.
     optional(choices.given('DataSetId'), this, 'Asked', (node) =>
-      alarm('watch-silent', 'Nobody has asked for a day whether the last one has finished.', {
+      alarm('watch-silent', 'Nobody has asked for more than a day whether the last one has finished.', {
         namespace: 'AWS/Lambda', metricName: 'Invocations', statistic: 'Sum', period: 3600,
         dimensions: [{ name: 'FunctionName', value: ingest.function('watch-pnl').functionName }],
-        comparisonOperator: 'LessThanThreshold', evaluationPeriods: 25, datapointsToAlarm: 25, treatMissingData: 'breaching',
+        comparisonOperator: 'LessThanThreshold', evaluationPeriods: 26, datapointsToAlarm: 26, treatMissingData: 'breaching',
       }, node));
     const breach = alarm('breach', 'A strategy has broken a limit, or has no figures.', own('Breach', 'Maximum', 300), this,
       [ingest.function('watch-pnl').functionArn]);
@@ -256,10 +257,15 @@ export class Operations extends Construct {
             ['AWS/Lambda', 'Duration', 'FunctionName', ingest.function(one).functionName, { stat: 'Maximum' }])),
           graph('Functions: errors', 12, 12, names.map((one) =>
             ['AWS/Lambda', 'Errors', 'FunctionName', ingest.function(one).functionName])),
-          { type: 'alarm', x: 0, y: 18, width: 24, height: 3, properties: { title: 'Alarms', alarms: this.alarms.filter((one) => one.node.scope === this).map((one) => one.attrArn) } },
+          { type: 'alarm', x: 0, y: 18, width: 24, height: 3, properties: { title: 'Alarms', alarms: this.alarms.map((one) => this.alarmArn(one)) } },
         ],
       }),
     });
+  }
+
+  /** By its name: an alarm that is made by choice may not be there, and the dashboard passes over it. */
+  private alarmArn(alarm: cloudwatch.CfnAlarm): string {
+    return Stack.of(this).formatArn({ service: 'cloudwatch', resource: 'alarm', resourceName: alarm.alarmName ?? '', arnFormat: ArnFormat.COLON_RESOURCE_NAME });
   }
 
   private budget() {
