@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { one } from './support';
 
-// eslint-disable-next-line
 const validator = require('asl-validator') as (definition: object) => { isValid: boolean; errors: unknown[] };
 
 test('each definition is valid with its substitutions, and has one for each of its names', () => {

@@ -12,7 +12,6 @@ import { TOP } from '../lib/sql';
 import { unknownWords } from './asked';
 import { EVERYTHING, one, several, type Given, type Resource } from './support';
 
-// eslint-disable-next-line
 const validator = require('asl-validator') as (definition: object) => { isValid: boolean; errors: unknown[] };
 
 const IMAGE = '111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/model:1';

@@ -100,7 +100,6 @@ class Deployment:
     # Names.
     bucket = property(lambda self: f"{self.name}-lake")
     lake = property(lambda self: f"s3://{self.bucket}/lake")
-    exports = property(lambda self: f"s3://{self.bucket}/exports")
     programs = property(lambda self: f"{self.name}-programs")
     table = property(lambda self: self.outputs["RecordsTable"])
     topic = property(lambda self: f"arn:aws:sns:{REGION}:{self.account}:{self.name}-notices")

@@ -31,11 +31,11 @@ export class Catalog extends Construct {
   readonly tables: Table[];
   private readonly made: glue.CfnTable[] = [];
 
-  constructor(scope: Construct, id: string, private readonly stackName: string, choices: Choices, private readonly data: Data) {
+  constructor(scope: Construct, id: string, private readonly name: string, choices: Choices, private readonly data: Data) {
     super(scope, id);
     const database = new glue.CfnDatabase(this, 'Database', {
       catalogId: Aws.ACCOUNT_ID,
-      databaseInput: { name: choices.value('DatabaseName'), description: `${stackName}: bars, signals, orders, fills, equity` },
+      databaseInput: { name: choices.value('DatabaseName'), description: `${name}: bars, signals, orders, fills, equity` },
     });
     this.database = database.ref;
     this.tables = [...shipped('tables')].map(([name, sql]) => table(name, sql));
@@ -54,7 +54,7 @@ export class Catalog extends Construct {
     Cleaner.clean(this.results, data.key);
     const workgroup = new athena.CfnWorkGroup(this, 'WorkGroup', {
       name: choices.value('WorkGroup'),
-      description: `${stackName}: analysts, checks and dashboards`,
+      description: `${name}: analysts, checks and dashboards`,
       recursiveDeleteOption: true,
       workGroupConfiguration: {
         enforceWorkGroupConfiguration: true,
@@ -149,7 +149,7 @@ export class Catalog extends Construct {
       [Stack.of(this).formatArn({ service: 'logs', resource: 'log-group', resourceName: `${group}*`, arnFormat: ArnFormat.COLON_RESOURCE_NAME })],
       { why: 'The log group that all crawlers of an account share.' });
     const crawler = new glue.CfnCrawler(this, 'Crawler', {
-      name: `${this.stackName}-crawler`,
+      name: `${this.name}-crawler`,
       role: role.roleArn,
       databaseName: this.database,
       // The tables are declared; a crawl says what is there, and crawl-catalog compares.
