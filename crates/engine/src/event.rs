@@ -47,6 +47,8 @@ pub enum OrderEnd {
     Replaced,
     /// The instrument stopped trading.
     Delisted,
+    /// The broker refused it.
+    Rejected,
 }
 
 /// What the engine asks of a venue or broker.

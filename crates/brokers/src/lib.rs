@@ -1,0 +1,1 @@
+//! Brokers behind [`trading::Broker`], and feeds.
