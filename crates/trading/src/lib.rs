@@ -8,10 +8,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
+pub mod desk;
 pub mod market;
 pub mod paper;
+pub mod trader;
 
 pub use broker::{Account, Broker, BrokerEvent, ClientOrderId, Execution, Failure, Holding, OrderStatus, State, Ticket};
 pub use broker::Owner;
+pub use desk::{Desk, Told};
 pub use market::Market;
 pub use paper::PaperBroker;
+pub use trader::{Books, Trader, TradingError};
