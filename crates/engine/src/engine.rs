@@ -295,7 +295,8 @@ impl<S: Strategy> Engine<S> {
         if role != Role::Free {
             self.cancel_what_counted_on_the_position(fill)?;
         }
-        if let Some(bracket) = bracket {
+        // Whoever stopped the strategy decides what becomes of what still fills.
+        if let Some(bracket) = bracket.filter(|_| self.guard.mode < Mode::Cancel) {
             self.place_exits(fill, bracket)?;
         }
         if let Some((executions, max)) = self.guard.executed(&self.limits) {
@@ -303,7 +304,7 @@ impl<S: Strategy> Engine<S> {
             self.cancel_where(|open| open.role == Role::Free)?;
         }
         self.strategy.on_fill(fill);
-        Ok(())
+        self.go_on_closing()
     }
 
     /// Sends the exits for what an entry has just filled.
@@ -615,19 +616,34 @@ impl<S: Strategy> Engine<S> {
     fn close_all(&mut self) -> Result<(), EngineError> {
         for at in 0..self.working.len() {
             let instrument = InstrumentId(at as u32);
-            let position = self.book.position(instrument);
-            let closes = |open: &OpenOrder| {
-                !open.leaving
-                    && open.order.instrument == instrument
-                    && open.order.quantity.signum() * position.signum() < 0
-            };
-            if position.is_zero() || self.open.iter().any(closes) {
+            if !self.is_left_open(instrument) {
                 continue;
             }
+            let position = self.book.position(instrument);
             let id = self.next_id();
             self.submit(id, &market(instrument, position.neg()), None, true)?;
         }
         Ok(())
+    }
+
+    /// Whether there is a position that no order at the market closes.
+    fn is_left_open(&self, instrument: InstrumentId) -> bool {
+        let position = self.book.position(instrument);
+        let closes = |open: &OpenOrder| {
+            !open.leaving
+                && open.order.kind == OrderKind::Market
+                && open.order.instrument == instrument
+                && open.order.quantity.signum() * position.signum() < 0
+        };
+        !position.is_zero() && !self.open.iter().any(closes)
+    }
+
+    /// Whether everything is to be closed and something is not being closed: time alone makes the engine go on
+    /// ([`Event::Clock`]).
+    #[must_use]
+    pub fn has_to_close(&self) -> bool {
+        let mut instruments = (0..self.working.len()).map(|at| InstrumentId(at as u32));
+        self.guard.mode == Mode::Flatten && instruments.any(|instrument| self.is_left_open(instrument))
     }
 
     /// Closes again what a broker has refused to close, or what filled after the cancel.

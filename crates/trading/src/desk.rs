@@ -138,7 +138,8 @@ impl<B: Broker> Desk<B> {
         self.trouble.as_deref()
     }
 
-    /// The latest time that was heard of.
+    /// The time by the clock of whoever drives the desk. Events have times too, but they jump: what waits for an answer
+    /// waits by the clock.
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -149,16 +150,7 @@ impl<B: Broker> Desk<B> {
     /// [`EngineError`] of the second account.
     pub fn heard(&mut self, event: &Event) -> Result<(), EngineError> {
         match event {
-            Event::SessionOpened(session) => {
-                self.session = Some(session.date);
-                self.now = self.now.max(session.open);
-            }
-            Event::Price { at, .. } | Event::Clock(at) => self.now = self.now.max(*at),
-            Event::SessionClosed => {
-                if let Some(session) = self.gate.session() {
-                    self.now = self.now.max(session.close);
-                }
-            }
+            Event::SessionOpened(session) => self.session = Some(session.date),
             Event::Action(action) => {
                 if let domain::ActionKind::Split { ratio } = action.kind {
                     self.split(action.instrument, ratio)?;
@@ -224,7 +216,7 @@ impl<B: Broker> Desk<B> {
             match command {
                 Command::Submit(approved) => {
                     let order = *approved.order();
-                    self.keep(approved, Stage::Unsure { again_from: Timestamp::default() });
+                    self.keep(approved, Stage::Unsure { again_from: later(self.now, SETTLE) });
                     let admitted = self.gate.admit(plain(order)).is_ok();
                     if let Some(kept) = self.orders.get_mut(&order.id) {
                         kept.admitted = admitted;
@@ -238,6 +230,11 @@ impl<B: Broker> Desk<B> {
             }
         }
         Ok(())
+    }
+
+    /// Says what time it is.
+    pub fn wake(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
     }
 
     /// Something about every open order may have been missed.

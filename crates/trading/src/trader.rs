@@ -11,7 +11,7 @@ use domain::{Bar, CorporateAction, InstrumentId, Money, SessionDate, Strategy, T
 use engine::{Command, Correction, Engine, EngineError, Event, Mode, Step};
 use journal::{Lines, Log, LogError};
 
-use crate::broker::{Broker, Failure};
+use crate::broker::{Account, Broker, Failure, OrderStatus};
 use crate::desk::Desk;
 use crate::market::Market;
 
@@ -41,6 +41,18 @@ pub enum Books {
     NotYet,
 }
 
+/// How far a comparison of the books has come.
+#[derive(Debug)]
+enum Comparing {
+    /// Every open order is asked about first.
+    Not,
+    /// That is done, or being done.
+    Asked,
+    /// The broker has told its books. What had happened by then is asked for once more, so that an execution that the
+    /// broker counts and nobody has told us of is no difference.
+    Told { orders: Vec<OrderStatus>, account: Account, seq: u64 },
+}
+
 /// Sees every step.
 pub type Observer = Box<dyn FnMut(&Event, Option<&str>, &Step) + Send>;
 
@@ -57,6 +69,7 @@ pub struct Trader<S, B, L> {
     silence_max: Option<i64>,
     heard_at: Vec<Timestamp>,
     closing_at: Timestamp,
+    comparing: Comparing,
     /// What is not of this run and has been told, so that accepting it lasts.
     foreign: BTreeSet<String>,
 }
@@ -92,6 +105,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             silence_max: None,
             heard_at: vec![Timestamp::default(); instruments],
             closing_at: Timestamp::default(),
+            comparing: Comparing::Not,
             foreign: BTreeSet::new(),
         }
     }
@@ -135,11 +149,12 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         self.seen.session.map(|session| (session, self.seen.closed))
     }
 
-    /// Replays the journal without the market. Returns the number of steps.
+    /// Replays the journal without the market, at a time by the clock. Returns the number of steps.
     ///
     /// # Errors
     /// [`TradingError`]: among others, a step that comes out otherwise than it is written.
-    pub fn recover(&mut self) -> Result<u64, TradingError> {
+    pub fn recover(&mut self, now: Timestamp) -> Result<u64, TradingError> {
+        self.desk.wake(now);
         while let Some(entry) = self.log.expected() {
             let (event, note) = (entry.event, entry.note.clone());
             let commands = self.journal(&event, note.as_deref())?;
@@ -235,7 +250,8 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         Ok(())
     }
 
-    /// Takes what a feed tells. What was told before is left out.
+    /// Takes what a feed tells. What was told before is left out. Where the broker is elsewhere, say first what time it
+    /// is ([`Trader::turn`]).
     ///
     /// # Errors
     /// [`TradingError`].
@@ -352,8 +368,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                 }
             }
         }
-        let open = self.engine.book().positions().iter().any(|position| !position.is_zero());
-        if open && self.engine.guard().mode() == Mode::Flatten && now.nanos() >= self.closing_at.nanos() {
+        if self.engine.has_to_close() && now >= self.closing_at {
             self.closing_at = Timestamp::from_nanos(now.nanos().saturating_add(CLOSE_AGAIN));
             self.step(&Event::Clock(now), None)?;
         }
@@ -367,20 +382,30 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
     /// # Errors
     /// [`TradingError`].
     pub fn reconcile(&mut self, now: Timestamp, tolerance: Money) -> Result<Books, TradingError> {
-        self.desk.work(now)?;
-        self.deliver()?;
-        if !self.desk.settled() || self.engine.session().is_none() {
-            return Ok(Books::NotYet);
-        }
-        let asked = self.desk.broker().working().and_then(|orders| Ok((orders, self.desk.broker().account()?)));
-        let Ok((orders, account)) = asked else { return Ok(Books::NotYet) };
-        // Whatever happened while the broker was asked makes the answer old.
-        let seq = self.log.seq();
-        self.desk.work(now)?;
-        self.deliver()?;
-        if self.log.seq() != seq || !self.desk.settled() {
-            return Ok(Books::NotYet);
-        }
+        let (orders, account) = loop {
+            self.desk.work(now)?;
+            self.deliver()?;
+            if self.engine.session().is_none() {
+                return Ok(Books::NotYet);
+            }
+            match std::mem::replace(&mut self.comparing, Comparing::Asked) {
+                Comparing::Not => self.desk.doubt(),
+                told if !self.desk.settled() => {
+                    self.comparing = told;
+                    return Ok(Books::NotYet);
+                }
+                Comparing::Asked => {
+                    let seq = self.log.seq();
+                    let broker = self.desk.broker();
+                    let Ok(orders) = broker.working() else { return Ok(Books::NotYet) };
+                    let Ok(account) = broker.account() else { return Ok(Books::NotYet) };
+                    self.comparing = Comparing::Told { orders, account, seq };
+                    self.desk.doubt();
+                }
+                Comparing::Told { orders, account, seq } if seq == self.log.seq() => break (orders, account),
+                Comparing::Told { .. } => {}
+            }
+        };
         let mut differences = Vec::new();
         for order in &orders {
             let own = self.desk.owner().own(&order.id);
@@ -429,6 +454,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             self.step(&event, Some(&note))?;
             self.saw_foreign(&event, Some(note));
         }
+        self.comparing = Comparing::Not;
         self.deliver()?;
         Ok(Books::Compared { differences: count })
     }
