@@ -134,6 +134,16 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         &mut self.desk
     }
 
+    /// The desk, to look at.
+    pub fn desk_ref(&self) -> &Desk<B> {
+        &self.desk
+    }
+
+    /// Time of an instrument's last price, or open of its session.
+    pub fn heard_at(&self, instrument: InstrumentId) -> Timestamp {
+        self.heard_at.get(instrument.index()).copied().unwrap_or_default()
+    }
+
     /// The journal.
     pub fn log(&self) -> &Log<L> {
         &self.log
