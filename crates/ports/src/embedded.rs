@@ -4,4 +4,4 @@ mod folder;
 mod memory;
 
 pub use folder::{FolderExchange, FolderObjects, FolderRecords};
-pub use memory::{KeptFigures, KeptNotices};
+pub use memory::{KeptArchive, KeptFigures, KeptLines, KeptNotices, KeptQueue, KeptStream};

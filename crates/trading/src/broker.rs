@@ -88,7 +88,8 @@ pub struct Ticket {
 }
 
 /// A call did not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// The broker said no; nothing was done.
     #[error("the broker refused: {0}")]
@@ -168,7 +169,8 @@ pub struct Account {
 }
 
 /// What a broker says by itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BrokerEvent {
     /// It works the order.
     Accepted(ClientOrderId),

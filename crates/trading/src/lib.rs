@@ -12,6 +12,8 @@ pub mod desk;
 pub mod feed;
 pub mod market;
 pub mod paper;
+pub mod remote;
+pub mod tape;
 pub mod trader;
 pub mod view;
 
@@ -21,5 +23,6 @@ pub use desk::{Desk, Told};
 pub use feed::{Feed, FeedError, Next};
 pub use market::Market;
 pub use paper::PaperBroker;
+pub use remote::{Adapter, RemoteBroker};
 pub use view::Snapshot;
 pub use trader::{Books, Trader, TradingError};
