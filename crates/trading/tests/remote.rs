@@ -11,6 +11,7 @@ mod support;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use domain::{Bar, InstrumentId, Money, Price, Quantity, Timestamp};
 use engine::{Cancels, Engine, Limits, Margin, Mode};
@@ -19,11 +20,18 @@ use market::random::{Chaos, Wish};
 use simulator::Costs;
 use support::{Memory, MemoryLines};
 use trading::remote::{Adapter, Channel, Letter, Patience, Received, RemoteBroker, Rules, SendError, flatten};
-use trading::tape::{self, Numbered};
+use trading::tape::{self, Numbered, Resume};
 use trading::{
     Account, Books, Broker, BrokerEvent, ClientOrderId, Desk, Failure, Market, OrderStatus, Owner, PaperBroker, Ticket,
     Trader,
 };
+
+/// The story of one seed.
+fn say(text: impl FnOnce() -> String) {
+    if std::env::var_os("REMOTE_SEED").is_some() {
+        println!("{}", text());
+    }
+}
 
 struct Dice(u64);
 
@@ -110,6 +118,7 @@ struct Net {
 
 impl Net {
     fn send(&mut self, to_adapter: bool, text: &str) -> Result<(), SendError> {
+        say(|| format!("{} {} {text}", self.now_ms, if to_adapter { ">" } else { "<" }));
         if self.bad && self.dice.chance(4) {
             return Err(SendError::NotSent("no route".to_owned()));
         }
@@ -204,6 +213,7 @@ impl Site {
             net.bad && net.dice.chance(1)
         };
         if crash {
+            say(|| "the adapter crashes".to_owned());
             std::mem::forget(adapter);
         } else {
             self.adapter = Some(adapter);
@@ -256,6 +266,7 @@ struct World {
     dice: Dice,
     epoch: u64,
     trader: Option<Near>,
+    resume: Arc<Mutex<Resume>>,
 }
 
 fn cash() -> Money {
@@ -307,6 +318,7 @@ impl World {
             dice,
             epoch: 0,
             trader: None,
+            resume: Arc::default(),
         }
     }
 
@@ -334,26 +346,34 @@ impl World {
         let gate = support::gate(&self.limits, &header);
         let desk = Desk::new(broker.unwrap(), owner, symbols, Cancels::AtOnce, gate);
         let engine = Engine::new(Chaos::new(self.wishes.clone()), header.cash, 2, self.limits.clone());
-        let mut trader = Trader::new(engine, desk, log, 2);
+        *self.resume.lock().unwrap() = Resume::default();
+        let resume = self.resume.clone();
+        let saw = move |event: &engine::Event, _: Option<&str>, _: &engine::Step| resume.lock().unwrap().saw(event);
+        let mut trader = Trader::new(engine, desk, log, 2).observed(Box::new(saw));
         let now = self.now();
         trader.recover(now).unwrap();
         trader
     }
 
     /// Tells the trader of events from some number on, as its program does: nothing is told before all is settled.
-    fn tell(&mut self, from: usize) -> Result<(), usize> {
+    fn tell(&mut self) -> Result<(), ()> {
         let mut trader = self.trader.take().unwrap_or_else(|| self.start());
         let length = self.tape.borrow().len();
-        for at in from..length {
+        let mut resume = *self.resume.lock().unwrap();
+        for at in 0..length {
             let told = self.tape.borrow()[at];
+            if !resume.is_new(&told.event.unwrap()) {
+                continue;
+            }
             self.settle(&mut trader);
             trader.desk().broker().at(told.seq);
             trader.market(&told.event.unwrap()).unwrap();
             self.settle(&mut trader);
             let crash = self.net.borrow().bad && self.dice.chance(2);
             if crash {
+                say(|| format!("the trader crashes after {told:?}"));
                 std::mem::forget(trader);
-                return Err(at);
+                return Err(());
             }
         }
         self.trader = Some(trader);
@@ -415,11 +435,6 @@ impl World {
         }
     }
 
-    fn opened_before(&self, at: usize) -> usize {
-        let tape = self.tape.borrow();
-        (0..=at).rev().find(|at| matches!(tape[*at].event, Some(Market::Opened(_)))).unwrap_or(0)
-    }
-
     fn reconcile(&mut self) {
         let mut trader = self.trader.take().unwrap();
         for attempt in 0.. {
@@ -443,11 +458,7 @@ fn cents(value: i64) -> Price {
 fn day(seed: u64, bad: bool) {
     let mut world = World::new(seed, bad);
     world.sessions(0, 4);
-    let mut from = 0;
-    while let Err(at) = world.tell(from) {
-        // The feed begins again at the open of the session.
-        from = world.opened_before(at);
-    }
+    while world.tell().is_err() {}
     world.reconcile();
     let header = support::header(2, cash());
     let memory = Memory::default();
@@ -461,6 +472,7 @@ fn day(seed: u64, bad: bool) {
         drop((trader, alone));
         let (got, wanted) = (world.memory.bytes(), memory.bytes());
         let (got, wanted) = (String::from_utf8(got).unwrap(), String::from_utf8(wanted).unwrap());
+        say(|| format!("{got}\n{wanted}"));
         let pair = got.lines().zip(wanted.lines()).find(|(got, wanted)| got != wanted);
         panic!("REMOTE_SEED={seed}: the journal is another one:\n{pair:#?}");
     }
@@ -494,7 +506,7 @@ fn when_the_trader_is_gone_the_adapter_closes_everything_and_takes_no_more_of_it
     for seed in 0..60 {
         let mut world = World::new(seed, false);
         world.sessions(0, 3);
-        world.tell(0).unwrap();
+        world.tell().unwrap();
         let mut trader = world.trader.take().unwrap();
         let held = trader.desk().broker().account().unwrap().holdings;
         let (id, text) = flatten(world.epoch + 1, "by a test").unwrap();
@@ -526,7 +538,7 @@ fn an_order_is_judged_again_and_another_version_is_refused() {
     // The adapter's limits are its own.
     world.site.borrow_mut().limits.order_quantity_max = Some(Quantity::whole(1).unwrap());
     world.wishes = vec![Wish { kind: 0, quantity: 200, first: 0, second: 0, extra: 0 }; 5];
-    world.tell(0).unwrap();
+    world.tell().unwrap();
     let journal = String::from_utf8(world.memory.bytes()).unwrap();
     if journal.contains("\"ordered\"") {
         assert!(journal.contains("the broker adapter refused it: it asks for"), "{journal}");
