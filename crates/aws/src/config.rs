@@ -13,16 +13,21 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use ports::Answer;
 use tokio::runtime::Handle;
 
+use crate::archive::LockedBucket;
 use crate::calls::Calls;
 use crate::catalog::Glue;
 use crate::endpoint::SageMaker;
 use crate::exchange::DataExchange;
 use crate::figures::CloudWatch;
+use crate::lines::DynamoLines;
 use crate::notices::Sns;
 use crate::objects::S3;
 use crate::place::Place;
 use crate::queries::Athena;
+use crate::queue::Sqs;
 use crate::records::DynamoDb;
+use crate::secrets::SecretsManager;
+use crate::stream::Kinesis;
 use crate::tasks::{Cluster, Ecs};
 
 /// How often a call is made at most, the first time included.
@@ -135,5 +140,37 @@ impl Aws {
     #[must_use]
     pub fn figures(&self, namespace: &str) -> CloudWatch {
         CloudWatch::new(&self.config, self.calls("CloudWatch"), namespace)
+    }
+
+    /// A stream of market events.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> Kinesis {
+        Kinesis::new(&self.config, self.calls("Kinesis"), name)
+    }
+
+    /// A FIFO queue.
+    #[must_use]
+    pub fn queue(&self, url: &str) -> Sqs {
+        Sqs::new(&self.config, self.calls("SQS"), url)
+    }
+
+    /// The journals of a table.
+    #[must_use]
+    pub fn lines(&self, table: &str) -> DynamoLines {
+        DynamoLines::new(&self.config, self.calls("DynamoDB"), table)
+    }
+
+    /// Files that stay, below `s3://bucket/prefix`.
+    ///
+    /// # Errors
+    /// That is no such place.
+    pub fn archive(&self, place: &str) -> Answer<LockedBucket> {
+        Ok(LockedBucket::new(&self.config, self.calls("S3"), Place::parse(place)?))
+    }
+
+    /// The secrets of the account.
+    #[must_use]
+    pub fn secrets(&self) -> SecretsManager {
+        SecretsManager::new(&self.config, self.calls("Secrets Manager"))
     }
 }
