@@ -57,7 +57,11 @@ impl FileLines {
         })
     }
 
-    fn write(&mut self) -> Result<(), LinesError> {
+    /// Hands what waits to the operating system: it survives this program, not yet the machine.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&mut self) -> Result<(), LinesError> {
         if self.waiting.is_empty() {
             return Ok(());
         }

@@ -10,6 +10,7 @@
 pub mod broker;
 pub mod desk;
 pub mod feed;
+pub mod guardian;
 pub mod market;
 pub mod paper;
 pub mod trader;
@@ -19,6 +20,7 @@ pub use broker::{Account, Broker, BrokerEvent, ClientOrderId, Execution, Failure
 pub use broker::Owner;
 pub use desk::{Desk, Told};
 pub use feed::{Feed, FeedError, Next};
+pub use guardian::Guardian;
 pub use market::Market;
 pub use paper::PaperBroker;
 pub use view::Snapshot;

@@ -72,7 +72,7 @@ proptest! {
         let header = support::header(market.instruments(), Money::from_units(market::CASH * Money::UNITS));
         let strategy = Chaos::new(wishes);
         let wanted = backtest(&market, strategy.clone(), costs(harsh), limits(tight), &header);
-        let events = support::events(&market);
+        let events = trading::feed::replay(Calendar::nyse(), &market, None).unwrap();
         let memory = Memory::default();
         for stop in stops {
             // A crash anywhere: what was written may end in the middle of a line.
