@@ -89,6 +89,14 @@ pub struct Ladders {
     pub drawdown: Ladder,
 }
 
+impl Ladders {
+    /// No limits.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { daily_loss: Ladder::default(), drawdown: Ladder::default() }
+    }
+}
+
 impl Default for Ladders {
     fn default() -> Self {
         let ladder = |warn, reduce_only, flatten| Ladder {
@@ -122,8 +130,13 @@ pub struct Guardian {
     ladders: Ladders,
     at_open: Option<f64>,
     peak: Option<f64>,
-    last: Option<&'static str>,
+    /// The strictest step told of this session's loss, of the fall from the peak, and of missing figures.
+    told: [Option<u8>; 3],
 }
+
+const DAILY: usize = 0;
+const DRAWDOWN: usize = 1;
+const MISSING: usize = 2;
 
 impl Guardian {
     /// With these limits.
@@ -135,45 +148,50 @@ impl Guardian {
     /// A session opens with so much.
     pub fn opened(&mut self, equity: Money) {
         self.at_open = Some(equity.to_f64());
-        self.last = None;
+        self.told[DAILY] = None;
     }
 
     /// Tells again what it has told: after a restart nobody may have heard it.
     pub fn forget(&mut self) {
-        self.last = None;
+        self.told = [None; 3];
     }
 
-    /// Judges the equity, or that there is none to be had. A breach is told when it is new or stricter than before.
+    /// Judges the equity, or that there is none to be had. A breach is told when it is new or stricter than before: of a
+    /// session's loss since the open, of the drawdown since the last peak.
     pub fn judge(&mut self, equity: Option<Money>) -> Option<Breach> {
         let Some(equity) = equity.map(Money::to_f64) else {
-            return self.told(Breach { step: Step::Control(Mode::Flatten), what: "there are no figures".to_owned() });
+            let breach = Breach { step: Step::Control(Mode::Flatten), what: "there are no figures".to_owned() };
+            return self.tell(MISSING, breach);
         };
-        let peak = self.peak.map_or(equity, |peak| peak.max(equity));
-        self.peak = Some(peak);
+        self.told[MISSING] = None;
+        if self.peak.is_none_or(|peak| equity > peak) {
+            self.peak = Some(equity);
+            self.told[DRAWDOWN] = None;
+        }
         let at_open = *self.at_open.get_or_insert(equity);
         let loss = |from: f64| if from > 0.0 { 1.0 - equity / from } else { 1.0 };
         let judged = [
-            ("the session lost", self.ladders.daily_loss, loss(at_open)),
-            ("the drawdown is", self.ladders.drawdown, loss(peak)),
+            (DAILY, "the session lost", self.ladders.daily_loss, loss(at_open)),
+            (DRAWDOWN, "the drawdown is", self.ladders.drawdown, loss(self.peak.unwrap_or(equity))),
         ];
         let mut worst: Option<Breach> = None;
-        for (words, ladder, loss) in judged {
+        for (which, words, ladder, loss) in judged {
             let Some((step, at)) = ladder.reached(loss) else { continue };
-            let what =
-                format!("{words} {:.2} % of the equity, and {:.2} % is the limit", loss * 100.0, at * 100.0);
-            if worst.as_ref().is_none_or(|worst| rank(step) > rank(worst.step)) {
-                worst = Some(Breach { step, what });
+            let what = format!("{words} {:.2} % of the equity, and {:.2} % is the limit", loss * 100.0, at * 100.0);
+            let Some(breach) = self.tell(which, Breach { step, what }) else { continue };
+            if worst.as_ref().is_none_or(|worst| rank(breach.step) > rank(worst.step)) {
+                worst = Some(breach);
             }
         }
-        worst.and_then(|breach| self.told(breach))
+        worst
     }
 
-    fn told(&mut self, breach: Breach) -> Option<Breach> {
-        let name = breach.step.name();
-        if self.last == Some(name) {
+    fn tell(&mut self, which: usize, breach: Breach) -> Option<Breach> {
+        let rank = rank(breach.step);
+        if self.told[which].is_some_and(|told| told >= rank) {
             return None;
         }
-        self.last = Some(name);
+        self.told[which] = Some(rank);
         Some(breach)
     }
 }
@@ -214,6 +232,7 @@ mod tests {
         }
         assert_eq!(told.first().map(|breach| breach.what.as_str()), Some("the drawdown is 15.00 % of the equity, and 15.00 % is the limit"));
         assert_eq!(told.last().map(|breach| breach.step), Some(Step::Control(Mode::Flatten)));
+        assert_eq!(told.len(), 3, "each step once, however long it stays broken");
     }
 
     #[test]

@@ -51,10 +51,10 @@ struct File {
     guardian: Ladders,
 }
 
-/// Limits that limit nothing beyond the run file, and the guardian's usual ladders.
+/// Nothing beyond the run file's own limits, so that paper trades as the backtest did.
 #[must_use]
 pub fn none() -> House {
-    House { limits: free(), ladders: Ladders::default(), text: String::new() }
+    House { limits: free(), ladders: Ladders::none(), text: String::new() }
 }
 
 fn free() -> Limits {
