@@ -87,7 +87,16 @@ impl Collector {
                 self.fills.push((*fill, splits));
             }
             Event::SessionOpened(session) => self.session = Some(session.date),
-            Event::SessionClosed | Event::OrderEnded { .. } | Event::Borrowed { .. } => {}
+            Event::SessionClosed
+            | Event::OrderEnded { .. }
+            | Event::Borrowed { .. }
+            | Event::Price { .. }
+            | Event::Clock(_)
+            | Event::Feed { .. }
+            | Event::Control(_)
+            | Event::Corrected(_)
+            | Event::Accepted
+            | Event::Reenabled => {}
         }
         for record in records {
             self.record(record);
@@ -131,7 +140,12 @@ impl Collector {
             Record::TradeClosed(trade) => self.trades.push(trade.clone()),
             Record::Refused(refused) => self.refused(refused),
             Record::MarginCall { .. } => self.margin_calls += 1,
-            Record::Signal(_) | Record::Target(_) | Record::Ordered(_) | Record::Ledger(_) => {}
+            Record::Signal(_)
+            | Record::Target(_)
+            | Record::Ordered(_)
+            | Record::Ledger(_)
+            | Record::Throttled { .. }
+            | Record::FilledLate(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 //! Values are kept exact ([`Notional`]) and cash is rounded once per movement, so that for any stream of fills
 //! `cash + positions = deposits + profit`, to the last unit.
 
-use domain::{Fill, InstrumentId, Money, Notional, Overflow, Price, Quantity, Ratio, Session, SessionDate};
+use domain::{Fill, InstrumentId, Money, Notional, OrderId, Overflow, Price, Quantity, Ratio, Session, SessionDate};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{LedgerEntry, LedgerKind};
@@ -248,6 +248,32 @@ impl Book {
         let trade = &mut self.trades[instrument.index()];
         trade.income = trade.income.sub(amount)?;
         self.pay(session, LedgerKind::Borrow, instrument, amount.neg())
+    }
+
+    /// Puts a position right: shares come or go at a price, and their value counts as paid in or out.
+    pub(crate) fn correct_position(
+        &mut self,
+        instrument: InstrumentId,
+        theirs: Quantity,
+        price: Price,
+        session: &Session,
+    ) -> Result<(Vec<LedgerEntry>, Option<Trade>), Overflow> {
+        let quantity = theirs.sub(self.quantities[instrument.index()])?;
+        if quantity.is_zero() {
+            return Ok((Vec::new(), None));
+        }
+        let fill =
+            Fill { order: OrderId(0), instrument, session: session.date, quantity, price, fee: Money::ZERO };
+        let (moved, _, ended) = self.fill(&fill, session)?;
+        let back = self.pay(session.date, LedgerKind::Correction, instrument, moved.amount.neg())?;
+        Ok((vec![moved, back], ended))
+    }
+
+    /// Puts cash right.
+    pub(crate) fn correct_cash(&mut self, theirs: Money, session: SessionDate) -> Result<LedgerEntry, Overflow> {
+        let amount = theirs.sub(self.cash)?;
+        self.cash = theirs;
+        Ok(LedgerEntry { session, kind: LedgerKind::Correction, instrument: None, amount })
     }
 
     /// Turns old shares into new ones; value and cost stay.

@@ -2,13 +2,14 @@
 
 use domain::{
     ActionKind, Bar, Bracket, CorporateAction, Decisions, Fill, InstrumentId, Money, Order, OrderId, OrderKind,
-    OrderRequest, Overflow, Quantity, Ratio, Session, StopLoss, Strategy, Target, View,
+    OrderRequest, Overflow, Quantity, Ratio, Session, StopLoss, Strategy, Symbol, Target, View,
 };
 
 use crate::book::{Book, Trade};
-use crate::event::{Command, Event};
+use crate::event::{Command, Correction, Event};
+use crate::guard::{Guard, Mode};
 use crate::record::{LedgerEntry, LedgerKind, Record};
-use crate::risk::{self, Exposure, Limits, Refusal, Role, Working};
+use crate::risk::{self, Approved, Exposure, Limits, OpenOrder, Refusal, Refused, Role, Working};
 
 /// The engine cannot go on: the run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,12 +43,24 @@ pub struct Step {
     pub records: Vec<Record>,
 }
 
-#[derive(Debug, Clone)]
-struct OpenOrder {
-    order: Order,
-    remaining: Quantity,
-    role: Role,
-    for_target: bool,
+/// When a cancelled order is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cancels {
+    /// At once: the venue is in the same process and hears of it before anything else happens.
+    #[default]
+    AtOnce,
+    /// When the venue says so. Until then the order counts as working, and what fills afterwards is taken too.
+    WhenConfirmed,
+}
+
+/// A strategy that wants nothing: an engine with it is an account that others trade on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Idle;
+
+impl Strategy for Idle {
+    fn on_bar(&mut self, _bar: &Bar, _view: &View<'_>, _decisions: &mut Decisions) {}
+
+    fn on_split(&mut self, _instrument: InstrumentId, _ratio: Ratio) {}
 }
 
 /// The sole owner of trading state.
@@ -60,6 +73,9 @@ pub struct Engine<S> {
     /// Signed quantity on its way to each instrument's target.
     to_target: Vec<Quantity>,
     open: Vec<OpenOrder>,
+    guard: Guard,
+    names: Vec<Symbol>,
+    cancels: Cancels,
     decisions: Decisions,
     step: Step,
     session: Option<Session>,
@@ -83,6 +99,9 @@ impl<S: Strategy> Engine<S> {
             working: vec![Working::default(); instruments],
             to_target: vec![Quantity::ZERO; instruments],
             open: Vec::new(),
+            guard: Guard::new(instruments),
+            names: Vec::new(),
+            cancels: Cancels::AtOnce,
             decisions: Decisions::default(),
             step: Step::default(),
             session: None,
@@ -91,6 +110,13 @@ impl<S: Strategy> Engine<S> {
             orders_this_session: 0,
             deposit: cash,
         }
+    }
+
+    /// The same engine for a venue that confirms cancels, which knows instruments by their symbols.
+    #[must_use]
+    pub fn at_venue(mut self, names: &[Symbol], cancels: Cancels) -> Self {
+        (self.names, self.cancels) = (names.to_vec(), cancels);
+        self
     }
 
     /// The account.
@@ -104,6 +130,45 @@ impl<S: Strategy> Engine<S> {
     #[must_use]
     pub fn strategy(&self) -> &S {
         &self.strategy
+    }
+
+    /// What stands in the way of new exposure.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Orders that work.
+    #[must_use]
+    pub fn open_orders(&self) -> &[OpenOrder] {
+        &self.open
+    }
+
+    /// The session that is open, or was last.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Lost since the session opened, negative when won; none before, or without a limit on it.
+    ///
+    /// # Errors
+    /// [`EngineError::Overflow`] when a figure does not fit.
+    pub fn session_loss(&self) -> Result<Option<Money>, EngineError> {
+        Ok(self.guard.session_loss(self.book.equity()?))
+    }
+
+    /// Judges an order that somebody else decided and named, and counts it as working when it passes.
+    ///
+    /// # Errors
+    /// [`Refused`] with the numbers of the limit it breaks.
+    #[expect(clippy::result_large_err, reason = "a refusal carries its order, and is rare")]
+    pub fn admit(&mut self, order: Order) -> Result<Approved, Refused> {
+        match self.judge(order, false) {
+            Ok(approved) => Ok(approved),
+            Err(Ok(refused)) => Err(refused),
+            Err(Err(Overflow)) => Err(Refused { order, reason: Refusal::OutOfRange }),
+        }
     }
 
     /// Trades that have not ended.
@@ -126,18 +191,35 @@ impl<S: Strategy> Engine<S> {
         self.orders_this_step = 0;
         match event {
             Event::Bar(bar) => self.on_bar(bar)?,
-            Event::SessionOpened(session) => self.on_open(session),
+            Event::SessionOpened(session) => self.on_open(session)?,
             Event::SessionClosed => self.on_close()?,
             Event::Filled(fill) => self.on_fill(fill)?,
             Event::Action(action) => self.on_action(action)?,
             Event::OrderEnded { order, .. } => self.on_order_ended(*order)?,
             Event::Borrowed { instrument, amount } => self.on_borrowed(*instrument, *amount)?,
+            Event::Price { instrument, price, at } => {
+                self.known(*instrument)?;
+                self.guard.moved(*at);
+                self.book.mark(*instrument, *price)?;
+            }
+            Event::Clock(at) => {
+                self.guard.moved(*at);
+                self.go_on_closing()?;
+            }
+            Event::Feed { instrument, stale } => {
+                self.known(*instrument)?;
+                self.guard.set_stale(*instrument, *stale);
+            }
+            Event::Control(mode) => self.on_control(*mode)?,
+            Event::Corrected(correction) => self.on_corrected(correction)?,
+            Event::Accepted => self.guard.disputed = false,
+            Event::Reenabled => self.guard.reenable(),
         }
         Ok(&self.step)
     }
 
     #[inline]
-    fn on_open(&mut self, session: &Session) {
+    fn on_open(&mut self, session: &Session) -> Result<(), EngineError> {
         if self.session.is_none() {
             let (session, amount) = (session.date, self.deposit);
             self.step.records.push(Record::Ledger(LedgerEntry {
@@ -149,6 +231,11 @@ impl<S: Strategy> Engine<S> {
         }
         self.session = Some(*session);
         self.orders_this_session = 0;
+        self.guard.moved(session.open);
+        if self.limits.daily_loss_max.is_some() || self.limits.drawdown_max.is_some() {
+            self.guard.opened(self.book.equity()?);
+        }
+        self.go_on_closing()
     }
 
     #[inline]
@@ -156,6 +243,7 @@ impl<S: Strategy> Engine<S> {
         let Some(session) = &self.session else { return Err(EngineError::NoSession) };
         self.known(bar.instrument)?;
         self.book.mark(bar.instrument, bar.close)?;
+        self.guard.moved(session.close);
         let view = View {
             at: session.close,
             cash: self.book.cash(),
@@ -175,6 +263,9 @@ impl<S: Strategy> Engine<S> {
         let Some(session) = &self.session else { return Err(EngineError::NoSession) };
         let (cash, net, gross) = (self.book.cash(), self.book.net(), self.book.gross());
         self.step.records.push(Record::Equity { session: session.date, cash, net, gross });
+        if self.limits.drawdown_max.is_some() {
+            self.guard.valued(self.book.equity()?);
+        }
         if gross.signum() > 0 {
             self.call_margin()?;
         }
@@ -185,9 +276,19 @@ impl<S: Strategy> Engine<S> {
         let Some(session) = self.session else { return Err(EngineError::NoSession) };
         self.known(fill.instrument)?;
         let at = self.open.iter().position(|open| open.order.id == fill.order);
-        let at = at.ok_or(EngineError::UnknownOrder(fill.order.0))?;
-        let (entry, role) = (self.open[at].order, self.open[at].role);
-        self.release(at, fill.quantity)?;
+        let (bracket, role) = match at {
+            Some(at) => {
+                let OpenOrder { order, role, remaining, .. } = self.open[at];
+                let most = if remaining.abs() < fill.quantity.abs() { remaining } else { fill.quantity };
+                self.release(at, most)?;
+                (order.bracket, role)
+            }
+            None if self.cancels == Cancels::WhenConfirmed => {
+                self.step.records.push(Record::FilledLate(fill.order));
+                (None, Role::Exit)
+            }
+            None => return Err(EngineError::UnknownOrder(fill.order.0)),
+        };
         let (moved, fee, ended) = self.book.fill(fill, &session)?;
         self.step.records.push(Record::Ledger(moved));
         self.step.records.extend(fee.map(Record::Ledger));
@@ -196,8 +297,12 @@ impl<S: Strategy> Engine<S> {
         if role != Role::Free {
             self.cancel_what_counted_on_the_position(fill)?;
         }
-        if let Some(bracket) = entry.bracket {
+        if let Some(bracket) = bracket {
             self.place_exits(fill, bracket)?;
+        }
+        if let Some((executions, max)) = self.guard.executed(&self.limits) {
+            self.step.records.push(Record::Throttled { executions, max });
+            self.cancel_where(|open| open.role == Role::Free)?;
         }
         self.strategy.on_fill(fill);
         Ok(())
@@ -230,10 +335,7 @@ impl<S: Strategy> Engine<S> {
         let stale = |open: &OpenOrder| {
             open.order.reduce_only && open.order.instrument == instrument && open.order.quantity.signum() * side >= 0
         };
-        while let Some(at) = self.open.iter().position(stale) {
-            self.cancel(at)?;
-        }
-        Ok(())
+        self.cancel_where(stale)
     }
 
     /// An order that was approved on top of a position may lead too far once an exit has taken the position away: the
@@ -243,16 +345,17 @@ impl<S: Strategy> Engine<S> {
         let counted = |open: &OpenOrder| {
             let order = &open.order;
             open.role == Role::Free
+                && !open.leaving
                 && order.instrument == fill.instrument
                 && order.quantity.signum() == fill.quantity.signum()
         };
-        while let Some(breach) = self.beyond(fill.instrument, &self.working)? {
+        while let Some(breach) = self.beyond(fill.instrument, &self.staying()?)? {
             let mut orders: Vec<usize> = (0..self.open.len()).filter(|at| counted(&self.open[*at])).collect();
             orders.sort_by_key(|at| std::cmp::Reverse(self.open[*at].order.id));
             let mut found = None;
             for at in orders {
-                let OpenOrder { order, remaining, role, .. } = self.open[at].clone();
-                let mut without = self.working.clone();
+                let OpenOrder { order, remaining, role, .. } = self.open[at];
+                let mut without = self.staying()?;
                 without[fill.instrument.index()].count(&order, role, remaining.neg())?;
                 let after = self.beyond(fill.instrument, &without)?;
                 if after.is_none_or(|after| !after.needs_as_much_margin_as(&breach)) {
@@ -269,8 +372,60 @@ impl<S: Strategy> Engine<S> {
     }
 
     fn beyond(&self, instrument: InstrumentId, working: &[Working]) -> Result<Option<Refusal>, Overflow> {
-        let exposure = Exposure { book: &self.book, working, orders_this_session: self.orders_this_session };
-        risk::beyond(instrument, &self.limits, &exposure)
+        risk::beyond(instrument, &self.limits, &self.exposure(working))
+    }
+
+    /// What works, without what is being cancelled.
+    fn staying(&self) -> Result<Vec<Working>, Overflow> {
+        let mut working = self.working.clone();
+        for open in self.open.iter().filter(|open| open.leaving) {
+            working[open.order.instrument.index()].count(&open.order, open.role, open.remaining.neg())?;
+        }
+        Ok(working)
+    }
+
+    fn exposure<'a>(&'a self, working: &'a [Working]) -> Exposure<'a> {
+        Exposure {
+            book: &self.book,
+            working,
+            open: &self.open,
+            guard: &self.guard,
+            names: &self.names,
+            orders_this_session: self.orders_this_session,
+        }
+    }
+
+    fn on_control(&mut self, mode: Mode) -> Result<(), EngineError> {
+        self.guard.mode = mode;
+        match mode {
+            Mode::Normal => Ok(()),
+            Mode::ReduceOnly => self.cancel_where(|open| open.role == Role::Free),
+            Mode::Cancel => self.cancel_where(|_| true),
+            Mode::Flatten => {
+                self.cancel_where(|_| true)?;
+                self.close_all()
+            }
+        }
+    }
+
+    fn on_corrected(&mut self, correction: &Correction) -> Result<(), EngineError> {
+        let Some(session) = self.session else { return Err(EngineError::NoSession) };
+        self.guard.disputed = true;
+        match *correction {
+            Correction::Position { instrument, theirs, price, .. } => {
+                self.known(instrument)?;
+                let (moved, ended) = self.book.correct_position(instrument, theirs, price, &session)?;
+                self.step.records.extend(moved.into_iter().map(Record::Ledger));
+                self.step.records.extend(ended.map(Record::TradeClosed));
+                self.cancel_what_no_longer_reduces(instrument)?;
+            }
+            Correction::Cash { theirs, .. } => {
+                let moved = self.book.correct_cash(theirs, session.date)?;
+                self.step.records.push(Record::Ledger(moved));
+            }
+            Correction::Foreign => {}
+        }
+        Ok(())
     }
 
     fn on_order_ended(&mut self, id: OrderId) -> Result<(), EngineError> {
@@ -336,11 +491,16 @@ impl<S: Strategy> Engine<S> {
         let mut decisions = std::mem::take(&mut self.decisions);
         self.step.records.extend(decisions.signals.iter().copied().map(Record::Signal));
         for instrument in &decisions.cancels {
-            self.cancel_working(*instrument)?;
+            self.cancel_where(|open| open.order.instrument == *instrument)?;
         }
+        let stopped = self.guard.mode >= Mode::Cancel;
         let mut groups: Vec<(u32, OrderId)> = Vec::new();
         for request in &decisions.orders {
             let id = self.next_id();
+            if stopped {
+                self.refuse_for_now(id, request);
+                continue;
+            }
             let group =
                 request.one_cancels_other.map(|number| match groups.iter().find(|(known, _)| *known == number) {
                     Some((_, first)) => *first,
@@ -353,18 +513,39 @@ impl<S: Strategy> Engine<S> {
         }
         for target in &decisions.targets {
             self.step.records.push(Record::Target(*target));
-            self.pursue(target)?;
+            if !stopped {
+                self.pursue(target)?;
+            } else if target.quantity != self.book.position(target.instrument) {
+                let id = self.next_id();
+                let missing = target.quantity.sub(self.book.position(target.instrument))?;
+                self.refuse_for_now(id, &market(target.instrument, missing));
+            }
+        }
+        if stopped {
+            self.go_on_closing()?;
         }
         decisions.clear();
         self.decisions = decisions;
         Ok(())
     }
 
+    /// Refuses what a stopped strategy wants, even towards flat: whoever stopped it decides what becomes of positions.
+    fn refuse_for_now(&mut self, id: OrderId, request: &OrderRequest) {
+        let OrderRequest { instrument, quantity, kind, time_in_force, bracket, reduce_only, .. } = *request;
+        let order = Order { id, instrument, quantity, kind, time_in_force, bracket, group: None, reduce_only };
+        let reason = Refusal::NotNow { mode: self.guard.mode };
+        self.step.records.push(Record::Refused(Refused { order, reason }));
+    }
+
     /// Orders what is missing between the position, with what is on its way, and the target.
     fn pursue(&mut self, target: &Target) -> Result<(), EngineError> {
         let position = self.book.position(target.instrument);
         let on_its_way = self.to_target.get(target.instrument.index()).copied().unwrap_or_default();
-        let missing = target.quantity.sub(position)?.sub(on_its_way)?;
+        let wanted = match self.guard.mode {
+            Mode::ReduceOnly => towards_flat(target.quantity, position),
+            _ => target.quantity,
+        };
+        let missing = wanted.sub(position)?.sub(on_its_way)?;
         if missing.is_zero() {
             return Ok(());
         }
@@ -381,37 +562,82 @@ impl<S: Strategy> Engine<S> {
         for_target: bool,
     ) -> Result<(), EngineError> {
         let OrderRequest { instrument, quantity, kind, time_in_force, bracket, reduce_only, .. } = *request;
-        let order = Order { id, instrument, quantity, kind, time_in_force, bracket, group, reduce_only };
-        let exposure =
-            Exposure { book: &self.book, working: &self.working, orders_this_session: self.orders_this_session };
-        match risk::check(order, &self.limits, &exposure) {
-            Ok((approved, role)) => {
-                let order = *approved.order();
-                self.orders_this_session += 1;
-                self.working[instrument.index()].count(&order, role, quantity)?;
-                if for_target {
-                    self.to_target[instrument.index()] = self.to_target[instrument.index()].add(quantity)?;
-                }
-                self.open.push(OpenOrder { order, remaining: quantity, role, for_target });
-                self.step.records.push(Record::Ordered(order));
+        let mut order = Order { id, instrument, quantity, kind, time_in_force, bracket, group, reduce_only };
+        if self.guard.mode == Mode::ReduceOnly && self.book.position(instrument).signum() * quantity.signum() < 0 {
+            (order.reduce_only, order.bracket) = (true, None);
+        }
+        match self.judge(order, for_target) {
+            Ok(approved) => {
+                self.step.records.push(Record::Ordered(*approved.order()));
                 self.step.commands.push(Command::Submit(approved));
             }
-            Err(refused) => self.step.records.push(Record::Refused(refused)),
+            Err(Ok(refused)) => self.step.records.push(Record::Refused(refused)),
+            Err(Err(overflow)) => return Err(overflow.into()),
         }
         Ok(())
     }
 
-    fn cancel_working(&mut self, instrument: InstrumentId) -> Result<(), EngineError> {
-        while let Some(at) = self.open.iter().position(|open| open.order.instrument == instrument) {
+    /// Judges an order and counts it as working when it passes.
+    #[expect(clippy::result_large_err, reason = "a refusal carries its order, and is rare")]
+    fn judge(&mut self, order: Order, for_target: bool) -> Result<Approved, Result<Refused, Overflow>> {
+        let (approved, role) = risk::check(order, &self.limits, &self.exposure(&self.working)).map_err(Ok)?;
+        let (order, at) = (*approved.order(), order.instrument.index());
+        self.working[at].count(&order, role, order.quantity).map_err(Err)?;
+        if for_target {
+            self.to_target[at] = self.to_target[at].add(order.quantity).map_err(Err)?;
+        }
+        self.orders_this_session += 1;
+        self.guard.ordered(&order, &self.limits);
+        self.open.push(OpenOrder { order, remaining: order.quantity, role, for_target, leaving: false });
+        Ok(approved)
+    }
+
+    /// Cancels every order of a kind that is not being cancelled already.
+    fn cancel_where(&mut self, which: impl Fn(&OpenOrder) -> bool) -> Result<(), EngineError> {
+        while let Some(at) = self.open.iter().position(|open| !open.leaving && which(open)) {
             self.cancel(at)?;
         }
         Ok(())
     }
 
     fn cancel(&mut self, at: usize) -> Result<(), EngineError> {
-        self.step.commands.push(Command::Cancel(self.open[at].order.id));
-        let remaining = self.open[at].remaining;
-        Ok(self.release(at, remaining)?)
+        let OpenOrder { order, remaining, for_target, .. } = self.open[at];
+        self.step.commands.push(Command::Cancel(order.id));
+        self.guard.cancelled(&self.limits);
+        if self.cancels == Cancels::AtOnce {
+            return Ok(self.release(at, remaining)?);
+        }
+        if for_target {
+            let on_its_way = &mut self.to_target[order.instrument.index()];
+            *on_its_way = on_its_way.sub(remaining)?;
+        }
+        (self.open[at].leaving, self.open[at].for_target) = (true, false);
+        Ok(())
+    }
+
+    /// Orders the close of every position that nothing closes yet.
+    fn close_all(&mut self) -> Result<(), EngineError> {
+        for at in 0..self.working.len() {
+            let instrument = InstrumentId(at as u32);
+            let position = self.book.position(instrument);
+            let closes = |open: &OpenOrder| {
+                !open.leaving
+                    && open.order.instrument == instrument
+                    && open.order.quantity.signum() * position.signum() < 0
+            };
+            if position.is_zero() || self.open.iter().any(closes) {
+                continue;
+            }
+            let id = self.next_id();
+            self.submit(id, &market(instrument, position.neg()), None, true)?;
+        }
+        Ok(())
+    }
+
+    /// Closes again what a broker has refused to close, or what filled after the cancel.
+    #[inline]
+    fn go_on_closing(&mut self) -> Result<(), EngineError> {
+        if self.guard.mode == Mode::Flatten { self.close_all() } else { Ok(()) }
     }
 
     /// Withdraws every order and closes everything when equity no longer carries the positions.
@@ -428,19 +654,10 @@ impl<S: Strategy> Engine<S> {
             return Ok(());
         }
         self.step.records.push(Record::MarginCall { equity, required });
-        while let Some(newest) = self.open.len().checked_sub(1) {
+        while let Some(newest) = self.open.iter().rposition(|open| !open.leaving) {
             self.cancel(newest)?;
         }
-        for at in 0..self.working.len() {
-            let instrument = InstrumentId(at as u32);
-            let position = self.book.position(instrument);
-            if position.is_zero() {
-                continue;
-            }
-            let id = self.next_id();
-            self.submit(id, &market(instrument, position.neg()), None, true)?;
-        }
-        Ok(())
+        self.close_all()
     }
 
     fn next_id(&mut self) -> OrderId {
@@ -468,6 +685,15 @@ impl<S: Strategy> Engine<S> {
     #[inline]
     fn known(&self, instrument: InstrumentId) -> Result<(), EngineError> {
         if instrument.index() < self.working.len() { Ok(()) } else { Err(EngineError::UnknownInstrument(instrument.0)) }
+    }
+}
+
+/// The wanted position, or what of it lies between flat and the position held.
+fn towards_flat(wanted: Quantity, held: Quantity) -> Quantity {
+    match (held.signum() * wanted.signum() > 0, wanted.abs() > held.abs()) {
+        (false, _) => Quantity::ZERO,
+        (true, true) => held,
+        (true, false) => wanted,
     }
 }
 

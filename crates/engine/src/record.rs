@@ -1,6 +1,6 @@
 //! What a step leaves behind for the journal and the report.
 
-use domain::{InstrumentId, Money, Notional, Order, SessionDate, Signal, Target};
+use domain::{InstrumentId, Money, Notional, Order, OrderId, SessionDate, Signal, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Trade;
@@ -29,6 +29,16 @@ pub enum Record {
         /// What the positions require.
         required: Money,
     },
+    /// The strategy repeated itself too often: what works is cancelled, and nothing new is begun until a person
+    /// enables it again.
+    Throttled {
+        /// Executions since a person last enabled it.
+        executions: u32,
+        /// Limit.
+        max: u32,
+    },
+    /// An execution of an order that was no longer counted on: it ended or was cancelled before the broker said so.
+    FilledLate(OrderId),
     /// The account at the end of a session.
     Equity {
         /// Which session.
@@ -71,4 +81,6 @@ pub enum LedgerKind {
     Borrow,
     /// Paid out for shares that stopped trading.
     Delisting,
+    /// Put right after the broker's books.
+    Correction,
 }

@@ -3,10 +3,11 @@
 //! Every limit is judged at the worst the account's working orders could do, so that no sequence of fills takes a
 //! position past it. An order that can only shrink a position always passes: risk must never trap anyone.
 
-use domain::{InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, TimeInForce};
+use domain::{InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, Symbol, TimeInForce};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Book;
+use crate::guard::{Guard, Mode};
 
 /// An order that passed every limit. Only [`check`] can make one; it is never deserialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,8 +39,28 @@ pub struct Limits {
     pub position_notional_max: Option<Money>,
     /// Largest sum of the values of all positions.
     pub gross_notional_max: Option<Money>,
+    /// Largest value of long minus short positions, either way.
+    pub net_notional_max: Option<Money>,
     /// Largest number of orders in one session.
     pub orders_per_session_max: Option<u32>,
+    /// Largest number of orders in a minute.
+    pub orders_per_minute_max: Option<u32>,
+    /// Number of cancels in a minute after which no new order leaves; a cancel itself always may.
+    pub cancels_per_minute_max: Option<u32>,
+    /// Seconds in which the same order may not leave twice.
+    pub duplicate_window_s: Option<u32>,
+    /// Loss since the session opened at which nothing new is begun.
+    pub daily_loss_max: Option<Money>,
+    /// Fall of equity from its highest, as a fraction, at which nothing new is begun.
+    pub drawdown_max: Option<f64>,
+    /// Executions after which the strategy is stopped until a person enables it again.
+    pub repeated_executions_max: Option<u32>,
+    /// Refuse an order that could trade with one of the account's own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_self_trade: bool,
+    /// Symbols in which nothing may be begun.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restricted: Vec<Symbol>,
     /// What positions require of equity.
     pub margin: Margin,
 }
@@ -155,6 +176,75 @@ pub enum Refusal {
         /// Limit.
         max: u32,
     },
+    /// Longs and shorts together could lean too far to one side.
+    #[error("long less short positions could become {notional}, and at most {max} either way is allowed")]
+    NetNotionalTooLarge {
+        /// Largest difference that could result.
+        notional: Money,
+        /// Limit.
+        max: Money,
+    },
+    /// Too many orders in a minute.
+    #[error("the last minute has had {max} orders, and no more are allowed")]
+    TooManyOrdersAMinute {
+        /// Limit.
+        max: u32,
+    },
+    /// Too many cancels in a minute.
+    #[error("the last minute has had {max} cancels, and after that no new order leaves")]
+    TooManyCancelsAMinute {
+        /// Limit.
+        max: u32,
+    },
+    /// The same order has just left.
+    #[error("the same order left less than {window_s} seconds ago")]
+    Duplicate {
+        /// Seconds in which it may not leave twice.
+        window_s: u32,
+    },
+    /// The session has lost too much.
+    #[error("the session has lost {loss}, and at {max} nothing new is begun")]
+    DailyLoss {
+        /// Since the session opened.
+        loss: Money,
+        /// Limit.
+        max: Money,
+    },
+    /// Equity has fallen too far.
+    #[error("equity is {drawdown:.4} of its highest below it, and at {max} nothing new is begun")]
+    Drawdown {
+        /// Fall from the highest equity, as a fraction of it.
+        drawdown: f64,
+        /// Limit.
+        max: f64,
+    },
+    /// The symbol is on the list of those in which nothing may be begun.
+    #[error("its symbol is on the restricted list")]
+    Restricted,
+    /// It could trade with an order of the same account.
+    #[error("it could trade with order {other} of the same account")]
+    SelfTrade {
+        /// Which.
+        other: u64,
+    },
+    /// A person or the guardian said so.
+    #[error("the strategy is in mode {mode}")]
+    NotNow {
+        /// What is in force.
+        mode: Mode,
+    },
+    /// The strategy repeated itself too often.
+    #[error("the strategy has had {executions} executions without a person, who must enable it again")]
+    Throttled {
+        /// Since a person last enabled it.
+        executions: u32,
+    },
+    /// The books differed from the broker's.
+    #[error("the books differed from the broker's, and nobody has accepted it yet")]
+    BooksDiffer,
+    /// Nobody hears of its prices.
+    #[error("its prices are stale")]
+    StalePrices,
     /// A figure is too large to compute.
     #[error("a figure is too large to compute")]
     OutOfRange,
@@ -229,6 +319,21 @@ pub enum Role {
     Exit,
 }
 
+/// An order that works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOrder {
+    /// The order.
+    pub order: Order,
+    /// Signed quantity that is not filled yet.
+    pub remaining: Quantity,
+    /// How it counts.
+    pub role: Role,
+    /// Whether it is on its way to a target.
+    pub(crate) for_target: bool,
+    /// Whether its cancel has left and nobody has confirmed it: it may still fill.
+    pub leaving: bool,
+}
+
 /// State that the limits are judged against.
 #[derive(Debug, Clone, Copy)]
 pub struct Exposure<'a> {
@@ -236,6 +341,12 @@ pub struct Exposure<'a> {
     pub book: &'a Book,
     /// What is working, per instrument.
     pub working: &'a [Working],
+    /// The orders behind it.
+    pub open: &'a [OpenOrder],
+    /// What else stands in the way.
+    pub guard: &'a Guard,
+    /// Symbols behind the instruments; where they are unknown every one counts as restricted once any is.
+    pub names: &'a [Symbol],
     /// Orders that left in this session so far.
     pub orders_this_session: u32,
 }
@@ -294,6 +405,20 @@ fn judge(order: &Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Opti
     if order.reduce_only {
         return Ok(Some(Refusal::NothingToReduce));
     }
+    if !limits.restricted.is_empty() {
+        let name = exposure.names.get(order.instrument.index());
+        if name.is_none_or(|name| limits.restricted.contains(name)) {
+            return Ok(Some(Refusal::Restricted));
+        }
+    }
+    if let Some(reason) = exposure.guard.bars(order, limits, exposure.book.equity()?) {
+        return Ok(Some(reason));
+    }
+    if limits.no_self_trade
+        && let Some(other) = exposure.open.iter().find(|open| may_trade_with(order, &open.order))
+    {
+        return Ok(Some(Refusal::SelfTrade { other: other.order.id.0 }));
+    }
     let Some(reference) = exposure.book.mark_of(order.instrument) else {
         return Ok(Some(Refusal::NoPriceYet));
     };
@@ -345,6 +470,24 @@ pub(crate) fn beyond(
     judge_positions(&nothing, price, limits, exposure)
 }
 
+/// Whether two orders could meet. A stop that waits for its trigger is not in the market.
+fn may_trade_with(order: &Order, other: &Order) -> bool {
+    if order.instrument != other.instrument || order.quantity.signum() * other.quantity.signum() >= 0 {
+        return false;
+    }
+    let (buy, sell) = if order.quantity.signum() > 0 { (order, other) } else { (other, order) };
+    let worst = |order: &Order| match order.kind {
+        OrderKind::Market | OrderKind::MarketOnOpen | OrderKind::MarketOnClose => Some(None),
+        OrderKind::Limit { limit } => Some(Some(limit)),
+        OrderKind::Stop { .. } | OrderKind::StopLimit { .. } | OrderKind::TrailingStop { .. } => None,
+    };
+    match (worst(buy), worst(sell)) {
+        (Some(Some(buy)), Some(Some(sell))) => buy >= sell,
+        (Some(_), Some(_)) => true,
+        _ => false,
+    }
+}
+
 /// Judges what the positions could become with the order at a price.
 fn judge_positions(
     order: &Order,
@@ -376,6 +519,22 @@ fn judge_positions(
         let notional = gross.to_money()?;
         if notional > max {
             return Ok(Some(Refusal::GrossNotionalTooLarge { notional, max }));
+        }
+    }
+    if let Some(max) = limits.net_notional_max {
+        let (mut longest, mut shortest) = (Notional::ZERO, Notional::ZERO);
+        for at in 0..exposure.working.len() {
+            let other = InstrumentId(at as u32);
+            let this = other == order.instrument;
+            let price = if this { dearest } else { exposure.book.mark_of(other).unwrap_or_default() };
+            let quantity = if this { order.quantity } else { Quantity::ZERO };
+            let (low, high) = span(quantity, exposure.book.position(other), &exposure.working[at])?;
+            longest = longest.plus(price.times(high));
+            shortest = shortest.plus(price.times(low));
+        }
+        let notional = longest.to_money()?.max(shortest.to_money()?.neg());
+        if notional > max {
+            return Ok(Some(Refusal::NetNotionalTooLarge { notional, max }));
         }
     }
     let required = initial_margin(order, dearest, &limits.margin, exposure)?;
@@ -412,12 +571,18 @@ fn closed_by(position: Quantity, most: Quantity) -> Result<Quantity, Overflow> {
 
 /// Largest magnitude the position can reach if any part of what works, and of this order, fills.
 fn worst_position(quantity: Quantity, position: Quantity, working: &Working) -> Result<Quantity, Overflow> {
+    let (short, long) = span(quantity, position, working)?;
+    Ok(long.max(short.neg()).max(Quantity::ZERO))
+}
+
+/// Lowest and highest position that can come of it.
+fn span(quantity: Quantity, position: Quantity, working: &Working) -> Result<(Quantity, Quantity), Overflow> {
     let zero = Quantity::ZERO;
     // What reduces may fill before what builds the other way.
     let reduced = closed_by(position, working.shrinking.add(working.exits)?)?;
     let long = position.max(reduced).add(working.buys)?.add(quantity.max(zero))?;
     let short = position.min(reduced).sub(working.sells)?.add(quantity.min(zero))?;
-    Ok(long.max(short.neg()).max(zero))
+    Ok((short, long))
 }
 
 /// Margin of all positions once everything that will fill has filled and the rest did its worst.
