@@ -20,4 +20,4 @@ pub mod venue;
 pub use costs::Costs;
 pub use market::{Market, MarketError};
 pub use replay::{Observer, SimulationError, run};
-pub use venue::{Venue, VenueError};
+pub use venue::{Phase, Venue, VenueError};

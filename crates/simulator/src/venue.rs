@@ -49,6 +49,8 @@ pub enum Phase {
     After,
     /// The closing auction.
     Close,
+    /// One price inside a session that is followed price by price: a bar of that price alone.
+    Tick,
 }
 
 #[derive(Debug, Clone)]
@@ -271,7 +273,7 @@ impl Venue {
         let mut rivals = 0;
         for at in 0..self.resting.len() {
             let resting = &mut self.resting[at];
-            let meets = phase == Phase::Close || resting.fresh == (phase == Phase::After);
+            let meets = matches!(phase, Phase::Close | Phase::Tick) || resting.fresh == (phase == Phase::After);
             let waits = resting.arrival >= self.here || resting.looked_at == self.moment;
             if !meets || waits || resting.order.instrument != bar.instrument {
                 continue;
@@ -279,7 +281,7 @@ impl Venue {
             if triggers_only(resting, bar, phase) {
                 // From here on it is a limit order, for which this bar, once trading, is sure of the trigger price only.
                 resting.triggered = true;
-                resting.fresh = phase != Phase::Open;
+                resting.fresh = !matches!(phase, Phase::Open | Phase::Tick);
                 continue;
             }
             let Some((price, takes_liquidity)) = touched(resting, bar, phase)? else { continue };
@@ -386,7 +388,7 @@ impl Venue {
         }
     }
 
-    /// Ends an instrument's session: remembers the close.
+    /// Ends an instrument's session, or one price of it: remembers the close.
     #[inline]
     pub fn close_bar(&mut self, bar: &Bar) {
         let at = bar.instrument.index();
@@ -440,7 +442,9 @@ fn touched(resting: &Resting, bar: &Bar, phase: Phase) -> Result<Option<(Price, 
     let buys = resting.order.quantity.signum() > 0;
     let stopped = |stop| stop_touched(stop, buys, resting.best, bar, phase);
     Ok(match (resting.order.kind, phase) {
-        (OrderKind::Market | OrderKind::MarketOnOpen, Phase::Open) => Some((bar.open, true)),
+        (OrderKind::Market | OrderKind::MarketOnOpen, Phase::Open) | (OrderKind::Market, Phase::Tick) => {
+            Some((bar.open, true))
+        }
         (OrderKind::MarketOnClose, Phase::Close) => Some((bar.close, true)),
         (OrderKind::Limit { limit }, phase) => limit_touched(limit, buys, bar, phase).map(|price| (price, false)),
         (OrderKind::StopLimit { limit, .. }, phase) if resting.triggered => {
@@ -458,7 +462,7 @@ fn touched(resting: &Resting, bar: &Bar, phase: Phase) -> Result<Option<(Price, 
 fn limit_touched(limit: Price, buys: bool, bar: &Bar, phase: Phase) -> Option<Price> {
     let good = |price: Price| if buys { price <= limit } else { price >= limit };
     match phase {
-        Phase::Open if good(bar.open) => Some(bar.open),
+        Phase::Open | Phase::Tick if good(bar.open) => Some(bar.open),
         // Nobody trades outside the bar, whatever the limit allows.
         Phase::During if good(if buys { bar.low } else { bar.high }) => {
             Some(if buys { limit.min(bar.high) } else { limit.max(bar.low) })
@@ -472,7 +476,7 @@ fn stop_touched(stop: Price, buys: bool, placed: Price, bar: &Bar, phase: Phase)
     let beyond = |price: Price| if buys { price >= stop } else { price <= stop };
     // An order that came inside the session may have its trigger behind it: it trades at the market of that moment.
     let market = match phase {
-        Phase::Open => return beyond(bar.open).then_some(bar.open),
+        Phase::Open | Phase::Tick => return beyond(bar.open).then_some(bar.open),
         Phase::During => bar.open,
         Phase::After => placed,
         Phase::Close => return None,

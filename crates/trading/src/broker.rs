@@ -10,6 +10,8 @@ use domain::{Money, OrderId, Price, Quantity, Symbol, Timestamp};
 use engine::{Approved, OrderEnd};
 use serde::{Deserialize, Serialize};
 
+use crate::market::Market;
+
 /// An order's name at a broker: `ACCOUNT-STRATEGY-ORDER`, letters, digits, `-` and `_`, at most 48 characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -234,4 +236,21 @@ pub trait Broker {
 
     /// What the broker said since the last call, oldest first; does not wait.
     fn events(&mut self) -> Vec<BrokerEvent>;
+
+    /// Hears of the market; only a broker that is its own market does anything with it.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    fn market(&mut self, _event: &Market) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Goes on with what the market has made possible, one execution at a time, so that the engine hears of each
+    /// before the next. False when there is nothing left.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    fn advance(&mut self) -> Result<bool, Failure> {
+        Ok(false)
+    }
 }

@@ -8,5 +8,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
+pub mod market;
+pub mod paper;
 
 pub use broker::{Account, Broker, BrokerEvent, ClientOrderId, Execution, Failure, Holding, OrderStatus, State, Ticket};
+pub use broker::Owner;
+pub use market::Market;
+pub use paper::PaperBroker;
