@@ -2,7 +2,7 @@
  * What a deployment may choose, in one table. The template makes a parameter of each choice, `cdk deploy` takes them
  * from a configuration; the resources ask the same questions of either and do not know which it was.
  */
-import { CfnCondition, CfnParameter, Fn, Stack, Token, type ICfnConditionExpression } from 'aws-cdk-lib';
+import { CfnCondition, CfnParameter, CfnRule, Fn, Stack, Token, type ICfnConditionExpression, type ICfnRuleConditionExpression } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 export interface Choice {
@@ -65,6 +65,27 @@ export const CHOICES = {
     group: 'Models', default: 'false', allowed: ['true', 'false'],
     description: 'A SageMaker notebook instance with our notebooks; it stops by itself after an hour without use.',
   },
+  Trading: {
+    group: 'Trading', default: 'off', allowed: ['off', 'paper', 'alpaca', 'fix'],
+    description: 'Programs that trade all day and cost by the hour (docs/cost.md): none (off), or with whom they trade.',
+  },
+  TradingStrategy: {
+    group: 'Trading', default: '', pattern: '^$|^[A-Za-z0-9_-]{1,64}$', fits: 'the name of a run file in the lake without .toml, or nothing',
+    description: 'Run file below strategies/ in the lake that is traded; any Trading needs it.',
+  },
+  MarketFeed: {
+    group: 'Trading', default: 'replay', allowed: ['replay', 'alpaca'],
+    description: 'Where prices come from: the lake\'s bars once more (replay, for Trading=paper only), or Alpaca.',
+  },
+  BrokerSecret: {
+    group: 'Trading', default: '', pattern: '^$|^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$',
+    fits: 'the whole ARN of a secret in Secrets Manager, with the six letters at its end, or nothing',
+    description: 'Secret in Secrets Manager with the credentials for broker and prices. They are never given here.',
+  },
+  FixPort: {
+    group: 'Trading', default: '0', pattern: '^(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$', fits: 'a port from 1 to 65535; 0 for none',
+    description: 'Port of the broker\'s FIX server, which the broker adapter may then reach; Trading=fix needs it. 0 for none.',
+  },
   QuickSightPrincipalArn: {
     group: 'Analytics', default: '', pattern: '^$|^arn:aws[a-z-]*:quicksight:[^:]*:[^:]*:(user|group)/.+', fits: 'the ARN of a QuickSight user or group, or nothing',
     description: 'User or group of QuickSight that gets the dashboard. Empty: QuickSight is left alone.',
@@ -94,6 +115,28 @@ export const CHOICES = {
     description: 'Days for which nobody can delete or change what is in the archive.',
   },
 } as const satisfies Record<string, Choice>;
+
+/** What is asked of some choices: each has one of the values, or any but its default. */
+type Asked = Partial<Record<keyof typeof CHOICES, readonly string[] | 'given'>>;
+const TRADES = ['paper', 'alpaca', 'fix'];
+
+/** Choices that make no sense beside each other: where `when` holds, `must` has to. The template has them as rules. */
+export const RULES: Record<string, { readonly when: Asked; readonly must: Asked; readonly says: string }> = {
+  TradingHasStrategy: { when: { Trading: TRADES }, must: { TradingStrategy: 'given' }, says: 'With Trading give TradingStrategy too.' },
+  BrokerHasSecret: { when: { Trading: ['alpaca', 'fix'] }, must: { BrokerSecret: 'given' }, says: 'With Trading=alpaca or fix give BrokerSecret too.' },
+  FeedHasSecret: {
+    when: { Trading: ['paper'], MarketFeed: ['alpaca'] }, must: { BrokerSecret: 'given' }, says: 'With MarketFeed=alpaca give BrokerSecret too.',
+  },
+  FixHasPort: { when: { Trading: ['fix'] }, must: { FixPort: 'given' }, says: 'With Trading=fix give FixPort too.' },
+  BrokerHasPrices: {
+    when: { Trading: ['alpaca', 'fix'] }, must: { MarketFeed: ['alpaca'] },
+    says: 'Orders to a broker must not follow prices of the past; with Trading=alpaca or fix use MarketFeed=alpaca.',
+  },
+  PrivateTrading: {
+    when: { Trading: TRADES, PrivateNetwork: ['true'] }, must: { Trading: ['paper'], MarketFeed: ['replay'] },
+    says: 'A private network reaches neither a broker nor Alpaca\'s prices; with PrivateNetwork=true use Trading=paper and MarketFeed=replay.',
+  },
+};
 
 /** Choices that only the template has: who deploys with the CDK brings the programs along. */
 export const ARTIFACT_CHOICES = {
@@ -136,6 +179,13 @@ export interface Choices {
 
 const table: Record<string, Choice> = { ...CHOICES, ...ARTIFACT_CHOICES };
 
+/** What CloudFormation is to find true before it makes anything. */
+function holds(asked: Asked): ICfnRuleConditionExpression {
+  const one = ([name, values]: [string, readonly string[] | 'given']): ICfnRuleConditionExpression =>
+    (values === 'given' ? Fn.conditionNot(Fn.conditionEquals(Fn.ref(name), table[name]?.default)) : Fn.conditionContains([...values], Fn.ref(name)));
+  return Fn.conditionAnd(...Object.entries(asked).map(one));
+}
+
 /** A value as part of a logical id. */
 function word(value: string): string {
   return value.split(/[^A-Za-z0-9]/).map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join('');
@@ -153,6 +203,9 @@ export class Parameters implements Choices {
       if (choice.pattern) parameter.allowedPattern = choice.pattern;
       if (choice.fits) parameter.constraintDescription = `must be ${choice.fits}`;
       this.parameters.set(name, parameter);
+    }
+    for (const [id, { when, must, says }] of Object.entries(RULES)) {
+      new CfnRule(scope, id, { ruleCondition: holds(when), assertions: [{ assert: holds(must), assertDescription: says }] });
     }
     const groups = [...new Set(Object.values(choices).map((choice) => choice.group))].map((group) => ({
       Label: { default: group },
@@ -205,7 +258,7 @@ export class Parameters implements Choices {
 export class Configured implements Choices {
   private readonly values: Record<string, string>;
 
-  /** Throws one sentence for the first key or value that is wrong. */
+  /** Throws one sentence for the first key or value that is wrong, or for the first two that make no sense together. */
   constructor(given: unknown) {
     if (typeof given !== 'object' || given === null || Array.isArray(given)) {
       throw new Error('the configuration must be a JSON object of choices, such as {"DataSetId": "…"}');
@@ -220,6 +273,9 @@ export class Configured implements Choices {
       if (!fits) throw new Error(`\`${name}\` must be ${wanted}; it is ${JSON.stringify(value)}`);
       this.values[name] = text;
     }
+    const holds = (asked: Asked) => Object.entries(asked).every(([name, values]) =>
+      (values === 'given' ? this.values[name] !== table[name]?.default : values.includes(this.values[name] ?? '')));
+    for (const { when, must, says } of Object.values(RULES)) if (holds(when) && !holds(must)) throw new Error(says);
   }
 
   value(name: ChoiceName): string {

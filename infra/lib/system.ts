@@ -12,6 +12,7 @@ import { Ml } from './resources/ml';
 import { Network } from './resources/network';
 import { Notices } from './resources/notices';
 import { Operations } from './resources/operations';
+import { Trading } from './resources/trading';
 
 /** Where each module goes: for the template they are all the same. */
 export interface Places {
@@ -36,6 +37,7 @@ export class System {
   readonly catalog: Catalog;
   readonly operations: Operations;
   readonly ingest: Ingest;
+  readonly trading: Trading;
 
   constructor(places: Places, props: SystemProps) {
     const { name, choices } = props;
@@ -73,8 +75,11 @@ export class System {
         ENDPOINT: endpoint,
       },
     });
+    this.trading = new Trading(places.platform, 'Live', {
+      name, choices, data: this.data, network, engine, artifacts, topic, environment: props.environment ?? {},
+    });
     this.operations = new Operations(places.operations, 'Operations', {
-      name, choices, data: this.data, ingest: this.ingest, engine, topic,
+      name, choices, data: this.data, ingest: this.ingest, engine, topic, trading: this.trading,
       ...(props.exchangeSources ? { exchangeSources: props.exchangeSources } : {}),
     });
     const said = (place: Construct, id: string, description: string, value: string) => new CfnOutput(place, id, { description, value }).overrideLogicalId(id);
@@ -83,9 +88,10 @@ export class System {
     said(places.data, 'ArchiveBucket', 'What nobody can rewrite. Kept when the stack is deleted.', this.data.archive.bucketName);
     said(places.data, 'AccessLogsBucket', 'Who read and wrote the buckets. Kept when the stack is deleted.', this.data.accessLogs.bucketName);
     said(places.data, 'RecordsTable', 'What was done, once. Kept when the stack is deleted.', this.data.records.tableName);
+    said(places.data, 'JournalTable', 'What was decided all day, step by step. Kept when the stack is deleted.', this.data.journal.tableName);
     said(places.data, 'Key', 'Key of all that is kept. Kept when the stack is deleted.', this.data.key.keyArn);
     said(places.data, 'Kept', 'What is left when the stack is deleted, and has to be deleted by hand.',
-      'lake, archive and access-log buckets, records table, key');
+      'lake, archive and access-log buckets, records and journal tables, key');
     said(places.operations, 'StateMachine', 'Start it with {"session": "YYYY-MM-DD"}.', this.operations.eod.stateMachineArn);
     said(places.platform, 'Topic', 'What people are told.', topic.topicArn);
     said(places.data, 'Database', 'In Athena and Glue.', this.catalog.database);

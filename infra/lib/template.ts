@@ -28,6 +28,7 @@ export function app(outdir?: string): { app: App; stack: Stack; system: System }
     { name: Aws.STACK_NAME, choices, artifacts: (scope, data) => new Fetched(scope, 'Artifacts', Aws.STACK_NAME, choices, data) },
   );
   acknowledge(stack, 'CloudFormation-Validate::W1030', 'Without a data set the event action is not made; its parameter is then empty.');
+  acknowledge(stack, 'CloudFormation-Validate::W2509', 'BrokerSecret is the ARN of a secret, which the console may show; what is in it is given to Secrets Manager only.');
   Tags.of(stack).add('application', 'algotrading');
   return { app: made, stack, system };
 }

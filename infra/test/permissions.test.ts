@@ -43,7 +43,7 @@ test('each role may do what its list says', () => {
 
 test('no role may do everything with anything', () => {
   // What has no ARN, or none beforehand.
-  const anything = /^(xray:|logs:.*Deliver|logs:(Describe|Put)ResourcePolic|logs:DescribeLogGroups|logs:(List|Get|Create|Update|Delete)LogDeliver|ecr:GetAuthorizationToken|cloudwatch:PutMetricData|dataexchange:CreateJob)/;
+  const anything = /^(xray:|logs:.*Deliver|logs:(Describe|Put)ResourcePolic|logs:DescribeLogGroups|logs:(List|Get|Create|Update|Delete)LogDeliver|ecr:GetAuthorizationToken|cloudwatch:(Put|Get)MetricData$|dataexchange:CreateJob)/;
   for (const [role, statements] of permissions()) {
     for (const one of statements) {
       assert.equal(one.Effect, 'Allow', role);
@@ -65,6 +65,43 @@ test('no role is one for two programs, and only a service may take it', () => {
   const functions = Object.values(one().template.Resources).filter((resource) => resource.Type === 'AWS::Lambda::Function');
   const used = functions.map((made) => JSON.stringify(made.Properties['Role']));
   assert.equal(new Set(used).size, used.length);
+});
+
+test('a service takes a role for this account only, unless it does not say for whom', () => {
+  const open = Object.entries(one().template.Resources).filter(([, resource]) => resource.Type === 'AWS::IAM::Role').flatMap(([id, role]) =>
+    role.Properties['AssumeRolePolicyDocument'].Statement
+      .filter((statement: any) => JSON.stringify(statement.Condition) !== '{"StringEquals":{"aws:SourceAccount":{"Ref":"AWS::AccountId"}}}')
+      .map((statement: any) => `${statement.Principal.Service} ${short(id)}`));
+  // access.ts says why.
+  assert.deepEqual(open.filter((line) => !line.startsWith('lambda.amazonaws.com ')).sort(), [
+    'ecs-tasks.amazonaws.com EngineExecutionRole', 'ecs-tasks.amazonaws.com LiveStartExecutionRole', 'quicksight.amazonaws.com AnalyticsQuickSightRole',
+  ]);
+});
+
+/** What a service asks of the key of whoever does something with what is encrypted with it. */
+const NEEDS: [RegExp, string[]][] = [
+  [/^sqs:SendMessage$|^sns:Publish$/, ['kms:GenerateDataKey', 'kms:Decrypt']],
+  [/^sqs:ReceiveMessage$|^kinesis:GetRecords$|^s3:GetObject$/, ['kms:Decrypt']],
+  [/^kinesis:PutRecords$|^s3:PutObject$/, ['kms:GenerateDataKey']],
+  [/^dynamodb:(Put|Update)Item$/, ['kms:Decrypt', 'kms:DescribeKey', 'kms:Encrypt', 'kms:GenerateDataKey', 'kms:ReEncryptFrom', 'kms:ReEncryptTo']],
+];
+
+test('whoever uses what is encrypted with the key may use the key', () => {
+  const used = new Set<RegExp>();
+  for (const [role, statements] of permissions()) {
+    const key = statements.filter((one) => listed(one.Resource).some((resource) => /^<DataKey/.test(flat(resource)))).flatMap((one) => listed(one.Action));
+    for (const one of statements) {
+      // Of a bucket of ours; those of others have their own.
+      if (!listed(one.Resource).some((resource) => flat(resource).startsWith('<'))) continue;
+      for (const action of listed(one.Action) as string[]) {
+        for (const [which, needed] of NEEDS.filter(([which]) => which.test(action))) {
+          used.add(which);
+          for (const need of needed) assert.ok(key.includes(need), `${role} may ${action}, and not ${need} the key that this needs`);
+        }
+      }
+    }
+  }
+  assert.equal(used.size, NEEDS.length);
 });
 
 test('whoever reads objects of a bucket may list it: without, what is not there looks like what is forbidden', () => {

@@ -30,7 +30,8 @@ export type Given = Partial<Record<ChoiceName, string>>;
 export const EVERYTHING: Given = {
   DataSetId: '0123456789abcdef0123456789abcdef', NotificationEmail: 'somebody@example.com', Model: 'forecast',
   Endpoint: 'serverless', ModelImage: '111122223333.dkr.ecr.eu-central-1.amazonaws.com/model:1', ModelData: 's3://bucket/model.tar.gz',
-  Notebook: 'true', PrivateNetwork: 'true',
+  Notebook: 'true', PrivateNetwork: 'true', Trading: 'paper', TradingStrategy: 'sma',
+  BrokerSecret: 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:broker-AbCdEf',
   QuickSightPrincipalArn: 'arn:aws:quicksight:eu-central-1:111122223333:user/default/analyst',
   LakeFormationPrincipalArn: 'arn:aws:iam::111122223333:role/analyst',
 };

@@ -8,7 +8,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Configured, CHOICES } from '../lib/choices';
 import { offline } from '../lib/offline';
-import { FUNCTIONS, Local } from '../lib/resources/artifacts';
+import { FUNCTIONS, Local, SERVICES } from '../lib/resources/artifacts';
 import { TOP } from '../lib/sql';
 import { configuration, stacks } from '../lib/stacks';
 import { OneFile } from '../lib/synthesizer';
@@ -79,7 +79,7 @@ test('what is encrypted with the key is paired with a grant of it', () => {
   // Nothing that can have the key has another, or none.
   const must: [string, string][] = [
     ['AWS::Logs::LogGroup', 'KmsKeyId'], ['AWS::SNS::Topic', 'KmsMasterKeyId'], ['AWS::SQS::Queue', 'KmsMasterKeyId'],
-    ['AWS::DynamoDB::Table', 'SSESpecification'], ['AWS::CodeBuild::Project', 'EncryptionKey'], ['AWS::ECR::Repository', 'EncryptionConfiguration'],
+    ['AWS::DynamoDB::Table', 'SSESpecification'], ['AWS::Kinesis::Stream', 'StreamEncryption'], ['AWS::CodeBuild::Project', 'EncryptionKey'], ['AWS::ECR::Repository', 'EncryptionConfiguration'],
   ];
   for (const [type, property] of must) {
     assert.ok(of(template, type).length > 0, type);
@@ -102,14 +102,21 @@ test('every bucket is closed, and refuses what is not encrypted on its way', () 
 
 test('what is kept outlives the stack, and nothing else does', () => {
   const kept = Object.entries(one().template.Resources).filter(([, one]) => one.DeletionPolicy?.startsWith('Retain')).map(([id]) => id.replace(/[0-9A-F]{8}$/, ''));
-  assert.deepEqual(kept.sort(), ['DataAccessLogs', 'DataArchive', 'DataKey', 'DataLake', 'DataRecords']);
+  assert.deepEqual(kept.sort(), ['DataAccessLogs', 'DataArchive', 'DataJournal', 'DataKey', 'DataLake', 'DataRecords']);
   const { template } = one();
   const bucket = (name: string) => of(template, 'AWS::S3::Bucket').find(([id]) => id.startsWith(name))?.[1].Properties;
   for (const name of ['DataLake', 'DataArchive']) assert.equal(bucket(name)?.['VersioningConfiguration'].Status, 'Enabled');
   assert.deepEqual(bucket('DataArchive')?.['ObjectLockConfiguration'].Rule.DefaultRetention, { Days: { Ref: 'ArchiveDays' }, Mode: 'COMPLIANCE' });
-  const [[, table]] = of(template, 'AWS::DynamoDB::Table') as [[string, Resource]];
-  assert.equal(table.Properties['DeletionProtectionEnabled'], true);
-  assert.equal(table.Properties['PointInTimeRecoverySpecification'].PointInTimeRecoveryEnabled, true);
+  const tables = of(template, 'AWS::DynamoDB::Table');
+  for (const [id, table] of tables) {
+    assert.equal(table.Properties['DeletionProtectionEnabled'], true, id);
+    assert.equal(table.Properties['PointInTimeRecoverySpecification'].PointInTimeRecoveryEnabled, true, id);
+    // By no choice: what is made anew has nothing of what was.
+    assert.equal(table.Condition, undefined, id);
+  }
+  const journal = tables.find(([id]) => id.startsWith('DataJournal'))?.[1].Properties;
+  assert.deepEqual(journal?.['KeySchema'], [{ AttributeName: 'strategy', KeyType: 'HASH' }, { AttributeName: 'seq', KeyType: 'RANGE' }]);
+  assert.deepEqual(journal?.['AttributeDefinitions'], [{ AttributeName: 'strategy', AttributeType: 'S' }, { AttributeName: 'seq', AttributeType: 'N' }]);
   // A bucket that goes with the stack is emptied first.
   const emptied = of(template, 'Custom::EmptyBucket').map(([, one]) => text(one.Properties['Bucket']));
   for (const [id, one] of of(template, 'AWS::S3::Bucket')) {
@@ -129,21 +136,32 @@ test('every log group says how long it keeps, and every function has one', () =>
 test('a container runs as nobody, on a root it cannot write, without secrets in its environment', () => {
   const { template } = one();
   const tasks = of(template, 'AWS::ECS::TaskDefinition');
-  assert.deepEqual(tasks.map(([, task]) => task.Properties['ContainerDefinitions'][0].Name).sort(), ['ingest-task', 'strategy-runner']);
+  assert.deepEqual(tasks.map(([, task]) => [task.Properties['ContainerDefinitions'][0].Name, task.Condition]).sort(), [
+    ['broker-adapter', 'TradingIsNotOff'], ['guardian', 'TradingIsNotOff'], ['ingest-task', undefined], ['market-data-adapter', 'TradingIsNotOff'],
+    ['strategy-runner', undefined], ['strategy-runner', 'TradingIsNotOff'],
+  ]);
+  const image = tasks[0]?.[1].Properties['ContainerDefinitions'][0].Image;
   for (const [id, task] of tasks) {
     const [container] = task.Properties['ContainerDefinitions'];
     assert.equal(container.ReadonlyRootFilesystem, true, id);
     assert.equal(container.User, '65532:65532', id);
     assert.equal(task.Properties['RuntimePlatform'].CpuArchitecture, 'ARM64', id);
     assert.equal(container.LogConfiguration.LogDriver, 'awslogs', id);
-    for (const { Name } of container.Environment) assert.doesNotMatch(Name, /SECRET|TOKEN|PASSWORD|KEY/, id);
+    assert.equal(container.Secrets, undefined, id);
+    for (const { Name, Value } of container.Environment) {
+      // The name of a secret; the program asks for what is in it.
+      if (Name === 'BROKER_SECRET') assert.deepEqual(Value, { Ref: 'BrokerSecret' }, id);
+      else assert.doesNotMatch(Name, /SECRET|TOKEN|PASSWORD|KEY/, id);
+    }
+    assert.deepEqual(container.EntryPoint, [`/${container.Name}`], id);
+    assert.deepEqual(container.Image, image, 'all programs are in one image');
+    assert.deepEqual(container.MountPoints, [{ ContainerPath: '/tmp', ReadOnly: false, SourceVolume: 'scratch' }], id);
   }
-  const groups = of(template, 'AWS::EC2::SecurityGroup').filter(([id]) => id.startsWith('NetworkContainers'));
-  assert.equal(groups.length, 1);
-  for (const [id, group] of groups) {
-    assert.equal(group.Properties['SecurityGroupIngress'], undefined, id);
-    assert.deepEqual(group.Properties['SecurityGroupEgress'].map((rule: any) => [rule.IpProtocol, rule.FromPort, rule.ToPort]), [['tcp', 443, 443]], id);
-  }
+  const groups = of(template, 'AWS::EC2::SecurityGroup').filter(([id]) => !id.startsWith('NetworkPrivateEndpoints'));
+  assert.deepEqual(groups.map(([, { Properties: group, Condition }]) => {
+    assert.equal(group['SecurityGroupIngress'], undefined);
+    return [Condition, ...group['SecurityGroupEgress'].map((rule: any) => [rule.IpProtocol, rule.FromPort, rule.ToPort])];
+  }), [[undefined, ['tcp', 443, 443]], ['TradingIsFix', ['tcp', { Ref: 'FixPort' }, { Ref: 'FixPort' }]]]);
   assert.deepEqual(of(template, 'AWS::EC2::SecurityGroupIngress').map(([id]) => id), []);
   assert.deepEqual(of(template, 'AWS::EC2::NatGateway'), []);
 });
@@ -187,9 +205,16 @@ test('every alarm tells people, and the runbook says what each means', () => {
   const runbook = readFileSync(join(TOP, 'docs', 'runbook.md'), 'utf8');
   const { template } = one();
   const alarms = of(template, 'AWS::CloudWatch::Alarm');
-  assert.equal(alarms.length, 8);
+  assert.equal(alarms.length, 14);
   const silent = alarms.find(([id]) => id.includes('watchsilent'))?.[1].Properties;
   assert.deepEqual([silent?.['TreatMissingData'], silent?.['EvaluationPeriods'], silent?.['Period']], ['breaching', 26, 3600]);
+  const beats = alarms.filter(([, alarm]) => alarm.Properties['MetricName'] === 'Heartbeat').map(([, { Properties: alarm, Condition }]) => {
+    assert.deepEqual([alarm['TreatMissingData'], alarm['EvaluationPeriods'], alarm['Period'], alarm['ComparisonOperator'], alarm['Threshold']],
+      ['breaching', 5, 60, 'LessThanThreshold', 1]);
+    assert.equal(Condition, 'TradingIsNotOff');
+    return alarm['Dimensions'].map(({ Name, Value }: any) => `${Name}=${Value}`).join();
+  });
+  assert.deepEqual(beats.sort(), Object.keys(SERVICES).map((program) => `Program=${program}`).sort());
   const [[, dashboard]] = of(template, 'AWS::CloudWatch::Dashboard') as [[string, Resource]];
   for (const [, alarm] of alarms) {
     const name = alarm.Properties['AlarmName']['Fn::Join'][1][1];
@@ -221,11 +246,15 @@ test('each choice of the configuration makes the stacks, and only its own resour
   assert.equal(least('AWS::DataExchange::EventAction'), 0);
   assert.equal(least('AWS::SNS::Subscription'), 0);
   assert.equal(least('AWS::Budgets::Budget'), 1);
+  for (const type of ['AWS::ECS::Service', 'AWS::Kinesis::Stream', 'AWS::EC2::SecurityGroupEgress']) assert.equal(least(type), 0, type);
   const cases: [Given, string, number][] = [
     [{ DataSetId: EVERYTHING.DataSetId ?? '' }, 'AWS::DataExchange::EventAction', 1],
     [{ NotificationEmail: 'a@b.c' }, 'AWS::SNS::Subscription', 1],
     [{ MonthlyBudget: '0' }, 'AWS::Budgets::Budget', 0],
     [{ PrivateNetwork: 'true' }, 'AWS::EC2::VPCEndpoint', least('AWS::EC2::VPCEndpoint') + 5],
+    [{ PrivateNetwork: 'true', Trading: 'paper', TradingStrategy: 'sma' }, 'AWS::EC2::VPCEndpoint', least('AWS::EC2::VPCEndpoint') + 9],
+    [{ PrivateNetwork: 'true', Trading: 'paper', TradingStrategy: 'sma', BrokerSecret: EVERYTHING.BrokerSecret ?? '' }, 'AWS::EC2::VPCEndpoint',
+      least('AWS::EC2::VPCEndpoint') + 10],
   ];
   for (const [given, type, wanted] of cases) assert.equal(count(several(given))(type), wanted, text(given));
 });
@@ -254,6 +283,9 @@ test('a configuration that is wrong is refused in a sentence', () => {
   assert.equal(configuration('\uFEFF{"ScheduleTimezone": "Etc/GMT+5"}').choices.value('ScheduleTimezone'), 'Etc/GMT+5');
   refused('{"PrivateNetwork": "yes"}', /`PrivateNetwork` must be one of true, false; it is "yes"/);
   refused('{"MonthlyBudget": -1}', /`MonthlyBudget` must be whole dollars/);
+  refused('{"Trading": "live"}', /one of off, paper, alpaca, fix/);
+  refused('{"BrokerSecret": "hunter2"}', /whole ARN of a secret/);
+  refused('{"FixPort": 65536}', /port from 1 to 65535/);
   assert.equal(configuration('{"PrivateNetwork": true}').choices.is('PrivateNetwork', 'true'), true);
   assert.equal(new Configured({}).value('DatabaseName'), CHOICES.DatabaseName.default);
 });

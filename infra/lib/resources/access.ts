@@ -1,5 +1,5 @@
 /** What a role may do, and why where it may do so to more than one thing. */
-import { Stack, Validations } from 'aws-cdk-lib';
+import { Aws, Stack, Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { flattenCfnReference } from 'cdk-nag/lib/utils/flatten-cfn-reference';
 import type { Construct } from 'constructs';
@@ -22,6 +22,14 @@ export function grant(role: iam.Role | iam.Policy, actions: string[], resources:
     if (!why) throw new Error(`${role.node.path} may ${actions.join(', ')} on ${flat}; say why it may on all of these`);
     acknowledge(role, `AwsSolutions-IAM5[Resource::${flat}]`, why);
   }
+}
+
+/**
+ * A service that may take a role, for a resource of this account only. Lambda and QuickSight do not say for whom they
+ * take one, and for the role that starts a container ECS does not promise to: those are written without it.
+ */
+export function ofThisAccount(service: string): iam.ServicePrincipal {
+  return new iam.ServicePrincipal(service, { conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } } });
 }
 
 /** A rule that a construct does not keep, with the reason. */
@@ -52,9 +60,26 @@ export function readWriteLake(role: iam.Role, data: Data, folders: string[] = ['
 }
 
 export function readWriteRecords(role: iam.Role, data: Data) {
-  grant(role, ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:Query'], [data.records.tableArn]);
+  useTable(role, data, data.records, ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:Query']);
+}
+
+/** Uses one of the tables. */
+export function useTable(role: iam.Role, data: Data, table: { tableArn: string }, actions: string[], terms?: Terms) {
+  grant(role, actions, [table.tableArn], terms);
   // What DynamoDB asks of whoever writes into a table with a key of its own.
   grant(role, ['kms:Decrypt', 'kms:DescribeKey', 'kms:Encrypt', 'kms:GenerateDataKey', 'kms:ReEncryptFrom', 'kms:ReEncryptTo'], [data.key.keyArn]);
+}
+
+/** Publishes figures of one namespace. */
+export function publishFigures(role: iam.Role, namespace: string) {
+  grant(role, ['cloudwatch:PutMetricData'], ['*'],
+    { why: 'Figures have no ARN; the namespace is the stack\'s.', conditions: { StringEquals: { 'cloudwatch:namespace': namespace } } });
+}
+
+/** Tells people. */
+export function tell(role: iam.Role, data: Data, topic: { topicArn: string }) {
+  grant(role, ['sns:Publish'], [topic.topicArn]);
+  grant(role, ['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
 }
 
 /** Writes the streams of one log group. */

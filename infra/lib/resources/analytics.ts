@@ -8,7 +8,7 @@ import { Construct } from 'constructs';
 import type { Choices } from '../choices';
 import { optional } from '../optional';
 import { shipped, summary } from '../sql';
-import { grant, readLake } from './access';
+import { grant, ofThisAccount, readLake } from './access';
 import type { Catalog } from './catalog';
 import type { Data } from './data';
 
@@ -94,7 +94,8 @@ export class Analytics extends Construct {
 
   /**
    * What QuickSight may do when it asks for this one data source. Without a role of its own a source has QuickSight's
-   * service role, which is the whole account's: a stack cannot give that one the lake and its key.
+   * service role, which is the whole account's: a stack cannot give that one the lake and its key. QuickSight's own words
+   * for such a role have no condition, so it has none (`ofThisAccount`).
    */
   private quickSightRole(node: Construct): iam.Role {
     const { data, catalog } = this.props;
@@ -123,7 +124,7 @@ export class Analytics extends Construct {
     // Lake Formation hands out the files to whom it grants. Hybrid: the programs' roles keep their access by IAM, and the
     // grants count for those who opted in (`aws lakeformation create-lake-formation-opt-in`; CloudFormation cannot).
     const role = new iam.Role(node, 'Role', {
-      assumedBy: new iam.ServicePrincipal('lakeformation.amazonaws.com', { conditions: { StringEquals: { 'aws:SourceAccount': account } } }),
+      assumedBy: ofThisAccount('lakeformation.amazonaws.com'),
       description: 'Hands out the files of the lake to whom Lake Formation grants a table',
     });
     readLake(role, data, catalog.tables.map((one) => `lake/${one.location}`));

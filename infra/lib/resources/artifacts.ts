@@ -11,10 +11,10 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import type { Choices } from '../choices';
-import { ifOn, optional } from '../optional';
+import type { Choices, Switch } from '../choices';
+import { either, ifOn, optional } from '../optional';
 import { TOP } from '../sql';
-import { acknowledge, grant, writeLog } from './access';
+import { acknowledge, grant, ofThisAccount, writeLog } from './access';
 import { closed, type Data } from './data';
 import { Cleaner, Handler } from './handlers';
 
@@ -25,16 +25,23 @@ export const FUNCTIONS = {
 } as const;
 export type FunctionName = keyof typeof FUNCTIONS;
 
-/** Programs of the containers' image. */
+/** Programs of the containers' image that run once, for a session. */
 export const CONTAINERS = ['strategy-runner', 'ingest-task'] as const;
 export type ContainerName = (typeof CONTAINERS)[number];
+
+/** Programs of the same image that are always on, with the processor (1024 is a whole one) and MiB that each has. */
+export const SERVICES = {
+  'market-data-adapter': { cpu: 256, memory: 512 }, 'broker-adapter': { cpu: 256, memory: 512 },
+  'strategy-runner': { cpu: 512, memory: 1024 }, guardian: { cpu: 256, memory: 512 },
+} as const;
+export type ServiceName = keyof typeof SERVICES;
 
 export interface Artifacts {
   code(name: FunctionName): lambda.Code;
   /** URI of the containers' image. */
   readonly image: string;
-  /** Lets ECS fetch the image. */
-  grantPull(role: iam.Role): void;
+  /** Lets ECS fetch the image in the name of a role, which may be made by choice; the name of what has to be there first. */
+  grantPull(role: iam.Role, id?: string, on?: Switch): string;
 }
 
 /** Programs that lie in a bucket: `<prefix>/<function>.zip`, and an image. */
@@ -46,7 +53,9 @@ export class Placed implements Artifacts {
     return lambda.Code.fromBucket(this.bucket, `${this.prefix}/${name}.zip`);
   }
 
-  grantPull(): void {}
+  grantPull(): string {
+    return '';
+  }
 }
 
 /** Programs that `tools/release-functions` has left on this machine; `cdk deploy` uploads them. */
@@ -70,8 +79,10 @@ export class Local implements Artifacts {
     return lambda.Code.fromAsset(join(this.folder, `${name}.zip`));
   }
 
-  grantPull(role: iam.Role): void {
+  grantPull(role: iam.Role): string {
+    // Into the role's own policy.
     this.asset.repository.grantPull(role);
+    return '';
   }
 }
 
@@ -128,14 +139,17 @@ export class Fetched extends Construct implements Artifacts {
     return lambda.Code.fromBucket(this.bucket, `${this.prefix}/${name}.zip`);
   }
 
-  grantPull(role: iam.Role): void {
-    optional(this.choices.is('ArtifactMode', 'build'), this, 'Pull', (node) => {
+  grantPull(role: iam.Role, id = 'Pull', on: Switch = true): string {
+    const isBuild = this.choices.is('ArtifactMode', 'build');
+    const may = on === true ? isBuild : this.choices.all(`${id}AndBuild`, isBuild, on);
+    const made = optional(may, this, id, (node) => {
       const policy = new iam.Policy(node, 'Policy', { roles: [role] });
       grant(policy, ['ecr:GetAuthorizationToken'], ['*'], { why: TOKEN });
       grant(policy, ['ecr:BatchCheckLayerAvailability', 'ecr:GetDownloadUrlForLayer', 'ecr:BatchGetImage'],
         [(this.node.findChild('Build').node.findChild('Repository') as ecr.CfnRepository).attrArn]);
-      return policy;
+      return policy.node.defaultChild as iam.CfnPolicy;
     });
+    return made ? either(may, made.ref, '') : '';
   }
 
   /** Says at once, and not after half an hour, what a mode needs. */
@@ -169,7 +183,7 @@ export class Fetched extends Construct implements Artifacts {
       encryptionKey: data.key, retention: logs.RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY,
     });
     const role = new iam.Role(node, 'Role', {
-      assumedBy: new iam.ServicePrincipal('codebuild.amazonaws.com'), description: 'Builds the programs',
+      assumedBy: ofThisAccount('codebuild.amazonaws.com'), description: 'Builds the programs',
     });
     const project = new codebuild.CfnProject(node, 'Project', {
       description: `${name}: builds the functions and the containers' image`,

@@ -6,7 +6,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Choices } from '../choices';
-import { acknowledge, grant } from './access';
+import { acknowledge, grant, ofThisAccount } from './access';
 import { closed, type Data } from './data';
 import { Cleaner } from './handlers';
 import { shipped, table, type Column, type Table } from '../sql';
@@ -132,9 +132,7 @@ export class Catalog extends Construct {
     const { data } = this;
     const group = '/aws-glue/crawlers';
     const role = new iam.Role(this, 'CrawlerRole', {
-      assumedBy: new iam.ServicePrincipal('glue.amazonaws.com', {
-        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
-      }),
+      assumedBy: ofThisAccount('glue.amazonaws.com'),
       description: 'Crawls the lake',
     });
     grant(role, ['s3:ListBucket', 's3:GetBucketLocation'], [data.lake.bucketArn]);

@@ -1,4 +1,4 @@
-/** What a stack keeps: the key, the lake, the archive and the records. They outlive it. */
+/** What a stack keeps: the key, the lake, the archive, the records and the journal. They outlive it. */
 import { Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -14,6 +14,7 @@ export class Data extends Construct {
   readonly lake: s3.Bucket;
   readonly archive: s3.Bucket;
   readonly records: dynamodb.Table;
+  readonly journal: dynamodb.Table;
   /** `s3://bucket/prefix`, as the programs read it. */
   readonly lakeUrl: string;
   readonly exportsUrl: string;
@@ -66,16 +67,10 @@ export class Data extends Construct {
       Rule: { DefaultRetention: { Mode: 'COMPLIANCE', Days: choices.number('ArchiveDays') } },
     });
 
-    this.records = new dynamodb.Table(this, 'Records', {
-      partitionKey: { name: 'pk', type: dynamodb.AttributeType.STRING },
-      sortKey: { name: 'sk', type: dynamodb.AttributeType.STRING },
-      billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
-      encryption: dynamodb.TableEncryption.CUSTOMER_MANAGED,
-      encryptionKey: this.key,
-      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
-    });
+    this.records = this.table('Records', { name: 'pk', type: dynamodb.AttributeType.STRING }, { name: 'sk', type: dynamodb.AttributeType.STRING });
+    // Also without Trading: were it made by choice, switching that off and on again would begin another, empty one, and
+    // what is held at the broker would be forgotten. While nothing is in it it costs nothing.
+    this.journal = this.table('Journal', { name: 'strategy', type: dynamodb.AttributeType.STRING }, { name: 'seq', type: dynamodb.AttributeType.NUMBER });
 
     // Data Exchange puts what it exports by itself under the landing place, and nowhere else.
     this.lake.addToResourcePolicy(new iam.PolicyStatement({
@@ -84,6 +79,18 @@ export class Data extends Construct {
       resources: [this.lake.arnForObjects('exports/*')],
       conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
     }));
+  }
+
+  private table(id: string, partitionKey: dynamodb.Attribute, sortKey: dynamodb.Attribute): dynamodb.Table {
+    return new dynamodb.Table(this, id, {
+      partitionKey, sortKey,
+      billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
+      encryption: dynamodb.TableEncryption.CUSTOMER_MANAGED,
+      encryptionKey: this.key,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
   }
 
   /** How a bucket of ours is encrypted, and where its accesses are logged. */

@@ -8,7 +8,7 @@ import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import type { Choices } from '../choices';
 import { optional } from '../optional';
-import { grant, readLake, readWriteLake, readWriteRecords, type Terms, traced, writeLog } from './access';
+import { grant, publishFigures, readLake, readWriteLake, readWriteRecords, tell, type Terms, traced, writeLog } from './access';
 import { type Artifacts, CONTAINERS, FUNCTIONS, type FunctionName } from './artifacts';
 import type { Catalog } from './catalog';
 import type { Data } from './data';
@@ -141,13 +141,8 @@ export class Ingest extends Construct {
       [engine.executionRole.roleArn, ...[...engine.tasks.values()].map((one) => one.taskRole.roleArn)],
       { conditions: { StringEquals: { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' } } });
 
-    // Figures have no ARN; the namespace is the stack's.
-    allow('watch-pnl', ['cloudwatch:PutMetricData'], ['*'],
-      { why: 'Figures have no ARN.', conditions: { StringEquals: { 'cloudwatch:namespace': this.props.name } } });
-    for (const name of ['watch-pnl', 'report-run'] as const) {
-      allow(name, ['sns:Publish'], [topic.topicArn]);
-      allow(name, ['kms:GenerateDataKey', 'kms:Decrypt'], [data.key.keyArn]);
-    }
+    publishFigures(this.role('watch-pnl'), this.props.name);
+    for (const name of ['watch-pnl', 'report-run'] as const) tell(this.role(name), data, topic);
   }
 
   /** Data Exchange also exports by itself what it publishes, to where export-assets would: the same bytes under the same key. */

@@ -11,7 +11,7 @@ import { Construct } from 'constructs';
 import type { ChoiceName, Choices, Switch } from '../choices';
 import { either, optional } from '../optional';
 import { TOP } from '../sql';
-import { acknowledge, grant, readLake, traced, writeLog } from './access';
+import { acknowledge, grant, ofThisAccount, readLake, traced, writeLog } from './access';
 import { query, stackWord } from './analytics';
 import type { Catalog } from './catalog';
 import type { Data } from './data';
@@ -72,7 +72,7 @@ export class Ml extends Construct {
 
   private role(node: Construct, description: string): iam.Role {
     return new iam.Role(node, 'Role', {
-      assumedBy: new iam.ServicePrincipal('sagemaker.amazonaws.com', { conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } } }),
+      assumedBy: ofThisAccount('sagemaker.amazonaws.com'),
       description,
     });
   }
@@ -222,7 +222,7 @@ export class Ml extends Construct {
     grant(job, ['kms:CreateGrant'], [data.key.keyArn], { conditions: { Bool: { 'kms:GrantIsForAWSResource': 'true' } } });
 
     const role = new iam.Role(node, 'Role', {
-      assumedBy: new iam.ServicePrincipal('states.amazonaws.com', { conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } } }),
+      assumedBy: ofThisAccount('states.amazonaws.com'),
       description: 'The training state machine',
     });
     const jobs = (resource: string) => stack.formatArn({ service: 'sagemaker', resource, resourceName: `${prefix}-*` });

@@ -16,11 +16,12 @@ import { Construct } from 'constructs';
 import type { Choices } from '../choices';
 import { either, optional } from '../optional';
 import { TOP } from '../sql';
-import { acknowledge, grant, traced } from './access';
+import { acknowledge, grant, ofThisAccount, traced } from './access';
 import { FUNCTIONS, type FunctionName } from './artifacts';
 import type { Data } from './data';
 import type { Engine } from './engine';
 import type { Ingest } from './ingest';
+import type { Trading } from './trading';
 
 export interface OperationsProps {
   readonly name: string;
@@ -29,6 +30,7 @@ export interface OperationsProps {
   readonly ingest: Ingest;
   readonly engine: Engine;
   readonly topic: sns.ITopic;
+  readonly trading: Trading;
   /** The offline AWS sends its own events: nobody may send them in AWS's name. */
   readonly exchangeSources?: string[];
 }
@@ -71,9 +73,7 @@ export class Operations extends Construct {
       retention: logs.RetentionDays.THREE_MONTHS, removalPolicy: RemovalPolicy.DESTROY,
     });
     const role = new iam.Role(this, 'EodRole', {
-      assumedBy: new iam.ServicePrincipal('states.amazonaws.com', {
-        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
-      }),
+      assumedBy: ofThisAccount('states.amazonaws.com'),
       description: 'The end-of-day state machine',
     });
     const names = Object.keys(FUNCTIONS) as FunctionName[];
@@ -96,9 +96,7 @@ export class Operations extends Construct {
     const { choices, name, ingest } = this.props;
     const state = either(choices.given('DataSetId'), 'ENABLED', 'DISABLED');
     const role = new iam.Role(this, 'SchedulerRole', {
-      assumedBy: new iam.ServicePrincipal('scheduler.amazonaws.com', {
-        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
-      }),
+      assumedBy: ofThisAccount('scheduler.amazonaws.com'),
       description: 'Starts the day, and asks whether it was',
     });
     const [watch, exports] = [ingest.function('watch-pnl'), ingest.function('export-assets')];
@@ -226,6 +224,24 @@ export class Operations extends Construct {
       namespace: 'AWS/SQS', metricName: 'ApproximateNumberOfMessagesVisible', statistic: 'Maximum', period: 300,
       dimensions: [{ name: 'QueueName', value: this.deadLetters.queueName }],
     });
+    const { made, on } = this.props.trading;
+    optional(made ? on : false, this, 'Live', (node) => {
+      for (const [program, service] of Object.entries(made?.services ?? {})) {
+        // Five minutes: a new version needs two or three between the last word of the old one and its own first.
+        const silent = alarm(`${program}-silent`, `The program ${program} has said nothing for five minutes.`, {
+          ...own('Heartbeat', 'SampleCount', 60), dimensions: [{ name: 'Program', value: program }],
+          comparisonOperator: 'LessThanThreshold', evaluationPeriods: 5, datapointsToAlarm: 5, treatMissingData: 'breaching',
+        }, node);
+        // Not before it has begun to speak.
+        silent.node.addDependency(service);
+      }
+      for (const [what, queue] of Object.entries(made?.undelivered ?? {})) {
+        alarm(`${what}-undelivered`, `Some ${what} were taken five times, and nobody could do anything with them.`, {
+          namespace: 'AWS/SQS', metricName: 'ApproximateNumberOfMessagesVisible', statistic: 'Maximum', period: 60,
+          dimensions: [{ name: 'QueueName', value: queue.queueName }],
+        }, node);
+      }
+    });
     for (const one of ['watch-pnl', 'export-assets'] as const) {
       alarm(`${one}-errors`, `The function ${one} fails outside the state machine too.`, {
         namespace: 'AWS/Lambda', metricName: 'Errors', statistic: 'Sum', period: 300,
@@ -257,7 +273,12 @@ export class Operations extends Construct {
             ['AWS/Lambda', 'Duration', 'FunctionName', ingest.function(one).functionName, { stat: 'Maximum' }])),
           graph('Functions: errors', 12, 12, names.map((one) =>
             ['AWS/Lambda', 'Errors', 'FunctionName', ingest.function(one).functionName])),
-          { type: 'alarm', x: 0, y: 18, width: 24, height: 3, properties: { title: 'Alarms', alarms: this.alarms.map((one) => this.alarmArn(one)) } },
+          // Empty unless something trades; a graph in a body of text cannot be left out by a condition.
+          graph('Programs that are always on: beats a minute', 0, 18,
+            [[{ expression: `SEARCH('{"${name}",Program} MetricName="Heartbeat"', 'SampleCount', 60)`, id: 'heartbeat' }]], { period: 60 }),
+          graph('Orders and executions: seconds that the oldest has waited', 12, 18, ['orders', 'executions'].map((what) =>
+            ['AWS/SQS', 'ApproximateAgeOfOldestMessage', 'QueueName', `${name}-${what}.fifo`, { stat: 'Maximum' }]), { period: 60 }),
+          { type: 'alarm', x: 0, y: 24, width: 24, height: 3, properties: { title: 'Alarms', alarms: this.alarms.map((one) => this.alarmArn(one)) } },
         ],
       }),
     });
