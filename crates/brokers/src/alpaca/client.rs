@@ -17,7 +17,7 @@ use trading::{ClientOrderId, Failure, OrderStatus, State};
 use super::names::Names;
 use super::settings::{Base, Settings};
 use super::throttle::Throttle;
-use super::wire::{AccountRow, Activity, ApiError, NewOrder, OrderRow, PositionRow, Replacement};
+use super::wire::{AccountRow, Activity, ApiError, ClockRow, NewOrder, OrderRow, PositionRow, Replacement};
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -193,16 +193,35 @@ impl Client {
             return Ok(Some(row));
         }
         // It may be one of two alternatives, whose names only their group tells.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = i64::try_from(now.saturating_sub(self.look_back).as_nanos()).unwrap_or(i64::MAX);
-        let mut found = None;
-        self.orders("all", Some(Timestamp::from_nanos(since)), None, |row| {
+        let clock: ClockRow = self.get("/v2/clock", &[]).await?;
+        let look_back = i64::try_from(self.look_back.as_nanos()).unwrap_or(i64::MAX);
+        let since = Timestamp::from_nanos(clock.timestamp.nanos().saturating_sub(look_back));
+        let (mut found, mut replaced) = (None, None);
+        self.orders("all", Some(since), None, |row| {
             let theirs = self.names(|names| names.theirs(id).cloned());
             found = theirs.and_then(|theirs| row.family().find(|one| one.id == theirs).cloned());
-            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            replaced = self.names(|names| names.replaced(id).cloned());
+            if found.is_some() || replaced.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
-        Ok(found)
+        match (found, replaced) {
+            (None, Some(last)) => self.original(id, last).await,
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Goes back from the last replacement of a leg to the first of them, which had the name.
+    async fn original(&self, id: &ClientOrderId, last: String) -> Result<Option<OrderRow>, Failure> {
+        let mut next = Some(last);
+        let mut row = None;
+        while let Some(theirs) = next {
+            row = self.row(&format!("/v2/orders/{theirs}"), &[]).await?;
+            next = row.as_ref().and_then(|row| row.replaces.clone());
+        }
+        if let Some(row) = &row {
+            self.names(|names| names.know(&row.id, id.clone()));
+        }
+        Ok(row)
     }
 
     async fn row(&self, path: &str, query: Query<'_>) -> Result<Option<OrderRow>, Failure> {

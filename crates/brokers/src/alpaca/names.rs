@@ -34,6 +34,8 @@ pub(super) struct Names {
     theirs: HashMap<ClientOrderId, String>,
     /// The alternative whose name an order carries beside its own.
     beside: HashMap<ClientOrderId, ClientOrderId>,
+    /// The leg that in the end replaced the one with the name.
+    replaced: HashMap<ClientOrderId, String>,
 }
 
 impl Names {
@@ -45,11 +47,19 @@ impl Names {
         }
         for leg in row.legs.iter().flatten() {
             match &beside {
-                // A leg that replaced another was given its name with the replacement.
-                Some(name) if leg.replaces.is_none() => self.know(&leg.id, name.clone()),
-                // By itself a leg only tells the name that Alpaca gave it.
-                _ if self.ours.contains_key(&leg.id) => {}
-                _ => self.know(&leg.id, ClientOrderId::told(leg.client_order_id.as_str())),
+                Some(name) if leg.replaces.is_none() => {
+                    self.know(&leg.id, name.clone());
+                    continue;
+                }
+                // It was given a name of its own when it replaced another.
+                Some(name) => {
+                    self.replaced.insert(name.clone(), leg.id.clone());
+                }
+                None => {}
+            }
+            // By itself a leg only tells the name that Alpaca gave it.
+            if !self.ours.contains_key(&leg.id) {
+                self.know(&leg.id, ClientOrderId::told(leg.client_order_id.as_str()));
             }
         }
         if let Some(name) = beside {
@@ -57,7 +67,13 @@ impl Names {
         }
     }
 
-    fn know(&mut self, theirs: &str, ours: ClientOrderId) {
+    /// The leg that in the end replaced the one with this name.
+    pub(super) fn replaced(&self, ours: &ClientOrderId) -> Option<&String> {
+        self.replaced.get(ours)
+    }
+
+    /// Learns a name that was found out.
+    pub(super) fn know(&mut self, theirs: &str, ours: ClientOrderId) {
         self.theirs.insert(ours.clone(), theirs.to_owned());
         self.ours.insert(theirs.to_owned(), ours);
     }

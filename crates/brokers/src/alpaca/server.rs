@@ -95,10 +95,7 @@ impl<B: Broker> Handle<B> {
     /// # Errors
     /// [`FloorError`]; the account cannot go on.
     pub fn market(&self, event: &Market) -> Result<(), FloorError> {
-        self.shared.house(|house| {
-            house.floor.market(event)?;
-            house.settle()
-        })
+        self.shared.house(|house| house.market(event))
     }
 
     /// Looks at the account.

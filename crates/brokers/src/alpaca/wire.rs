@@ -415,6 +415,12 @@ pub(super) struct AccountRow {
     pub(super) cash: Money,
 }
 
+/// `GET /v2/clock`, as far as it is needed: theirs counts, ours may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub(super) struct ClockRow {
+    pub(super) timestamp: Timestamp,
+}
+
 /// One of `GET /v2/positions`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct PositionRow {

@@ -356,6 +356,12 @@ impl<B: Broker> Floor<B> {
         self.gate.book()
     }
 
+    /// Orders that work.
+    #[must_use]
+    pub fn open_orders(&self) -> Vec<Order> {
+        self.gate.open_orders().iter().map(|open| open.order).collect()
+    }
+
     /// Time of the latest event.
     #[must_use]
     pub fn now(&self) -> Timestamp {

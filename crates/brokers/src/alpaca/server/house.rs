@@ -11,6 +11,7 @@ use domain::{InstrumentId, Notional, OrderKind, Price, Quantity, TimeInForce, Ti
 use engine::OrderEnd;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
+use trading::market::Market;
 use trading::{Broker, ClientOrderId, Execution};
 
 use super::super::wire::{Class, Side, Status, Term};
@@ -48,6 +49,8 @@ pub(super) struct Row {
     /// Its name on the floor, once it is there.
     floor: Option<ClientOrderId>,
     exits: bool,
+    /// It came to the floor while the market was open: this session is the one that a day order works in.
+    in_session: bool,
 }
 
 impl Row {
@@ -168,6 +171,7 @@ impl<B: Broker> House<B> {
             replaces: None,
             floor: None,
             exits: asked.class == Class::Oco,
+            in_session: self.floor.trades(),
         }
     }
 
@@ -231,6 +235,9 @@ impl<B: Broker> House<B> {
         if asked.client_order_id.as_ref().is_some_and(|id| self.by_client.contains_key(id)) {
             return Err(Problem::invalid("client_order_id must be unique"));
         }
+        if asked.term == Term::Opg && self.floor.trades() {
+            return Err(Problem::unprocessable("opg orders are taken while the market is closed"));
+        }
         let parent = self.rows.len();
         let mut row = self.row(asked, instrument);
         let other = if asked.side == Side::Buy { Side::Sell } else { Side::Buy };
@@ -293,6 +300,28 @@ impl<B: Broker> House<B> {
             (_, None) => vec![at],
         };
         group.into_iter().filter(|at| self.rows[*at].works_on_floor()).collect()
+    }
+
+    /// Something happened in the market.
+    pub(super) fn market(&mut self, event: &Market) -> Result<(), FloorError> {
+        self.floor.market(event)?;
+        self.settle()?;
+        if *event == Market::Closed { self.expire() } else { Ok(()) }
+    }
+
+    /// Ends the day orders of a session that were placed inside it. The venue ends those that were waiting for it; one
+    /// that is placed inside a session waits, to a strategy of closing prices, for the next.
+    fn expire(&mut self) -> Result<(), FloorError> {
+        for at in 0..self.rows.len() {
+            let row = &self.rows[at];
+            if row.works_on_floor() && row.in_session && row.term != Term::Gtc {
+                let name = row.floor.clone();
+                self.end(at, Status::Expired, "expired");
+                name.map_or(Ok(()), |name| self.floor.cancel(&name))?;
+                self.activate(at)?;
+            }
+        }
+        self.settle()
     }
 
     /// Takes in what has happened on the floor.
@@ -375,6 +404,7 @@ impl<B: Broker> House<B> {
             let name = self.floor_name();
             self.rows[*at].quantity = filled;
             self.rows[*at].floor = Some(name.clone());
+            self.rows[*at].in_session = self.floor.trades();
             self.by_floor.insert(name.clone(), *at);
             wishes.push(self.wish(&self.rows[*at], name));
         }
@@ -473,6 +503,7 @@ impl<B: Broker> House<B> {
             replaces: Some(at),
             replaced_by: None,
             floor: None,
+            in_session: self.floor.trades(),
             ..old.clone()
         };
         let partners = if old.floor.is_some() { self.partners(at) } else { Vec::new() };
