@@ -13,7 +13,7 @@ use brokers::alpaca::server::{Floor, Handle, serve};
 use brokers::alpaca::{AlpacaBroker, Credentials};
 use common::{KEY, SECRET, connected, disconnected, id, limit, price, settings, stop, ticket, wait};
 use domain::{Bar, Calendar, InstrumentId, Money, OrderKind, Quantity, SessionDate, Symbol, Timestamp, Trail};
-use engine::{Limits, OrderEnd};
+use engine::{Limits, Mode, OrderEnd};
 use proxy::{Fault, Proxy};
 use simulator::Costs;
 use trading::market::Market;
@@ -257,10 +257,8 @@ fn every_kind_of_order_arrives_as_it_was_meant() {
     for (number, kind) in (1..).zip(kinds) {
         broker.submit(&[ticket(number, 10, kind)]).unwrap();
     }
-    let orders = |venue: &Venue| {
-        let statuses =
-            venue.server.look(|floor| floor.open_orders().iter().map(|order| order.kind).collect::<Vec<_>>());
-        statuses
+    let orders = |venue: &Venue| -> Vec<OrderKind> {
+        venue.server.look(|floor| floor.open_orders().iter().map(|order| order.kind).collect())
     };
     assert_eq!(orders(&venue), kinds);
     assert!(matches!(broker.submit(&[ticket(8, 10, OrderKind::MarketOnOpen)]), Err(Failure::Refused(_))));
@@ -288,6 +286,23 @@ fn what_the_broker_refuses_comes_with_its_words() {
     let heard = wait(&mut stranger, disconnected);
     assert_eq!(heard, [BrokerEvent::Disconnected("Alpaca refuses the keys on the socket".to_owned())]);
     assert_eq!(stranger.account(), Err(Failure::Refused("request is not authorized".to_owned())));
+}
+
+#[test]
+fn a_person_can_stop_the_account_and_everyone_hears_of_it() {
+    let mut venue = Venue::new();
+    let mut broker = holding(&mut venue);
+    broker.submit(&[ticket(2, 10, limit("90"))]).unwrap();
+    venue.server.control(Mode::Flatten).unwrap();
+    wait(&mut broker, |heard| ended(heard, 2));
+    venue.price("99", 1_000_000);
+    let heard = wait(&mut broker, |heard| !executions(heard).is_empty());
+    let closed = executions(&heard)[0];
+    assert_eq!((closed.quantity, closed.price), (shares(-100), price("99")));
+    assert!(closed.order.as_str().starts_with("forced-"), "{closed:?}");
+    assert_eq!(venue.position(), "0");
+    let refused = broker.submit(&[ticket(3, 10, limit("90"))]).unwrap_err();
+    assert!(refused.to_string().contains("flatten"), "{refused}");
 }
 
 #[test]

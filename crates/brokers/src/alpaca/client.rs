@@ -288,6 +288,10 @@ impl Client {
         let after = Timestamp::from_nanos(second.saturating_mul(1_000_000_000)).to_string();
         let mut query =
             vec![("after", after), ("direction", "asc".to_owned()), ("page_size", FILLS_PER_PAGE.to_string())];
+        // Of one order its fills alone; where the filter is not known the others come too, and are not its own.
+        if let [row] = rows {
+            query.push(("order_id", row.id.clone()));
+        }
         let first_page = query.len();
         let mut fills: Vec<Activity> = Vec::new();
         loop {

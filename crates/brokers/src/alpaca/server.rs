@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use engine::Mode;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use trading::{Broker, market::Market};
@@ -46,6 +47,8 @@ pub struct Handle<B> {
 }
 
 /// Serves an account to whoever has the keys, on a thread of its own.
+///
+/// Nothing is encrypted: the listener is for this machine, or stands behind something that encrypts.
 ///
 /// # Errors
 /// The listener or the thread cannot be used.
@@ -96,6 +99,17 @@ impl<B: Broker> Handle<B> {
     /// [`FloorError`]; the account cannot go on.
     pub fn market(&self, event: &Market) -> Result<(), FloorError> {
         self.shared.house(|house| house.market(event))
+    }
+
+    /// A person or the guardian says what may still be done with the account.
+    ///
+    /// # Errors
+    /// [`FloorError`]; the account cannot go on.
+    pub fn control(&self, mode: Mode) -> Result<(), FloorError> {
+        self.shared.house(|house| {
+            house.floor.control(mode)?;
+            house.settle()
+        })
     }
 
     /// Looks at the account.

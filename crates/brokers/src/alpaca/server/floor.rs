@@ -9,7 +9,7 @@ use domain::{
     Bar, Calendar, Fill, InstrumentId, Money, Order, OrderId, OrderKind, Overflow, Price, Quantity, Session, Symbol,
     TimeInForce, Timestamp,
 };
-use engine::{Cancels, Command, Engine, EngineError, Event, Idle, Limits, OrderEnd, Refusal};
+use engine::{Cancels, Command, Engine, EngineError, Event, Idle, Limits, Mode, OrderEnd, Refusal};
 use trading::market::Market;
 use trading::{Broker, BrokerEvent, ClientOrderId, Execution, Failure, Ticket};
 
@@ -173,6 +173,15 @@ impl<B: Broker> Floor<B> {
                 self.broker.market(event)?;
             }
         }
+        self.hear()
+    }
+
+    /// A person or the guardian says what may still be done; what has to be cancelled or closed for it is.
+    ///
+    /// # Errors
+    /// [`FloorError`].
+    pub fn control(&mut self, mode: Mode) -> Result<(), FloorError> {
+        self.step(&Event::Control(mode))?;
         self.hear()
     }
 
@@ -366,6 +375,16 @@ impl<B: Broker> Floor<B> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    #[cfg(test)]
+    pub(super) fn broker_mut(&mut self) -> &mut B {
+        &mut self.broker
+    }
+
+    #[cfg(test)]
+    pub(super) fn number(&self, id: &ClientOrderId) -> Option<OrderId> {
+        self.orders.get(id).map(|order| order.id)
     }
 
     pub(super) fn trades(&self) -> bool {

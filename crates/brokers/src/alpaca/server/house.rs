@@ -7,7 +7,10 @@
 use std::collections::HashMap;
 
 use axum::body::Bytes;
-use domain::{InstrumentId, Notional, OrderKind, Price, Quantity, TimeInForce, Timestamp};
+use domain::{
+    ActionKind, CorporateAction, InstrumentId, Notional, OrderKind, Overflow, Price, Quantity, Ratio, TimeInForce,
+    Timestamp,
+};
 use engine::OrderEnd;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
@@ -306,7 +309,32 @@ impl<B: Broker> House<B> {
     pub(super) fn market(&mut self, event: &Market) -> Result<(), FloorError> {
         self.floor.market(event)?;
         self.settle()?;
-        if *event == Market::Closed { self.expire() } else { Ok(()) }
+        match event {
+            Market::Closed => self.expire(),
+            Market::Action(CorporateAction { instrument, kind: ActionKind::Split { ratio }, .. }) => {
+                let overflow = |_| FloorError::Engine(engine::EngineError::Overflow);
+                self.split(*instrument, *ratio).map_err(overflow)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Restates what is open, and what it has traded, in shares after a split.
+    fn split(&mut self, instrument: InstrumentId, ratio: Ratio) -> Result<(), Overflow> {
+        for (at, row) in self.rows.iter_mut().enumerate() {
+            if row.instrument != instrument || !row.is_open() {
+                continue;
+            }
+            row.quantity = ratio.quantity(row.quantity)?;
+            row.filled = ratio.quantity(row.filled)?;
+            row.kind = split_kind(row.kind, ratio)?;
+            for fill in self.fills.iter_mut().filter(|fill| fill.order == at) {
+                fill.quantity = ratio.quantity(fill.quantity)?;
+                fill.cumulative = ratio.quantity(fill.cumulative)?;
+                fill.price = ratio.price(fill.price)?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends the day orders of a session that were placed inside it. The venue ends those that were waiting for it; one
@@ -591,5 +619,219 @@ impl<B: Broker> House<B> {
         let message = json!({ "stream": "trade_updates", "data": data });
         // Nobody may be listening.
         let _ = self.updates.send(Bytes::from(message.to_string()));
+    }
+}
+
+/// Prices of an order in shares after a split.
+fn split_kind(kind: OrderKind, ratio: Ratio) -> Result<OrderKind, Overflow> {
+    let order = domain::Order {
+        id: domain::OrderId(0),
+        instrument: InstrumentId(0),
+        quantity: Quantity::ZERO,
+        kind,
+        time_in_force: TimeInForce::default(),
+        bracket: None,
+        group: None,
+        reduce_only: false,
+    };
+    Ok(order.split(ratio)?.kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{Bar, Calendar, Money, OrderId, Session, Symbol};
+    use simulator::Costs;
+    use trading::paper::PaperBroker;
+
+    /// Numbers that are the same each time (splitmix64).
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ (mixed >> 31)) % sides
+        }
+
+        fn price(&mut self, near: i64) -> Price {
+            Price::from_units((near + self.roll(11) as i64 - 5).max(1) * Price::UNITS)
+        }
+    }
+
+    struct Day {
+        house: House<PaperBroker>,
+        dice: Dice,
+        sessions: &'static [Session],
+        last: i64,
+        ticks: i64,
+    }
+
+    impl Day {
+        fn new(seed: u64) -> Self {
+            let symbols = [Symbol::new("AAPL").unwrap()];
+            let cash = Money::parse("100000").unwrap();
+            let costs = Costs { volume_share_max: Some(1.0), slippage_bps: 3.0, ..Costs::default() };
+            let limits =
+                engine::Limits { position_quantity_max: Some(Quantity::whole(500).unwrap()), ..Default::default() };
+            let floor = Floor::new(PaperBroker::new(costs, &symbols, cash), &symbols, cash, limits);
+            let first = Calendar::nyse().sessions().iter().position(|session| session.date.year() == 2024).unwrap();
+            let sessions = &Calendar::nyse().sessions()[first..];
+            let mut day = Self { house: House::new(floor), dice: Dice(seed), sessions, last: 100, ticks: 0 };
+            day.house.market(&Market::Opened(day.sessions[0])).unwrap();
+            day.tick();
+            day
+        }
+
+        fn tick(&mut self) {
+            self.ticks += 1;
+            self.last = (self.last + self.dice.roll(9) as i64 - 4).clamp(60, 160);
+            let session = self.sessions[0];
+            let price = Price::from_units(self.last * Price::UNITS);
+            let at = Timestamp::from_nanos(session.open.nanos() + self.ticks * 1_000_000);
+            let volume = 1 + self.dice.roll(200);
+            self.house.market(&Market::Price { instrument: InstrumentId(0), price, volume, at }).unwrap();
+        }
+
+        fn night(&mut self) {
+            let (instrument, session) = (InstrumentId(0), self.sessions[0].date);
+            let price = Price::from_units(self.last * Price::UNITS);
+            let bar = Bar { instrument, session, open: price, high: price, low: price, close: price, volume: 1_000 };
+            self.house.market(&Market::Bar { bar, traded: bar }).unwrap();
+            self.house.market(&Market::Closed).unwrap();
+            self.sessions = &self.sessions[1..];
+            self.act();
+            self.house.market(&Market::Opened(self.sessions[0])).unwrap();
+            if self.dice.roll(6) == 0 {
+                let ratio = if self.last > 110 { Ratio::new(2, 1) } else { Ratio::new(1, 2) }.unwrap();
+                let kind = ActionKind::Split { ratio };
+                let action = CorporateAction { instrument, ex_date: self.sessions[0].date, kind };
+                self.house.market(&Market::Action(action)).unwrap();
+                self.last = if self.last > 110 { self.last / 2 } else { self.last * 2 }.clamp(60, 160);
+            }
+        }
+
+        fn asked(&mut self) -> Asked {
+            let near = self.last;
+            let kind = match self.dice.roll(7) {
+                0 | 1 => OrderKind::Market,
+                2 | 3 => OrderKind::Limit { limit: self.dice.price(near) },
+                4 => OrderKind::Stop { stop: self.dice.price(near) },
+                5 => OrderKind::StopLimit { stop: self.dice.price(near), limit: self.dice.price(near) },
+                _ => OrderKind::TrailingStop { trail: domain::Trail::BasisPoints(200) },
+            };
+            let side = if self.dice.roll(2) == 0 { Side::Buy } else { Side::Sell };
+            let up = if side == Side::Buy { 3 } else { -3 };
+            let class =
+                [Class::Simple, Class::Simple, Class::Bracket, Class::Oto, Class::Oco][self.dice.roll(5) as usize];
+            let out = if class == Class::Oco { -up } else { up };
+            let at = |price: i64| Price::from_units(price.max(1) * Price::UNITS);
+            let profit = OrderKind::Limit { limit: at(near + out) };
+            Asked {
+                symbol: "AAPL".to_owned(),
+                quantity: Quantity::whole(1 + self.dice.roll(150) as i64).unwrap(),
+                side,
+                kind: if class == Class::Oco { profit } else { kind },
+                term: if self.dice.roll(3) == 0 { Term::Day } else { Term::Gtc },
+                class,
+                client_order_id: None,
+                take_profit: matches!(class, Class::Bracket | Class::Oco).then_some(profit),
+                stop_loss: (class != Class::Simple).then_some(OrderKind::Stop { stop: at(near - out) }),
+            }
+        }
+
+        /// One request; that it is refused is an answer too.
+        fn act(&mut self) -> bool {
+            let some_row = |day: &mut Self| {
+                let rows = day.house.rows.len() as u64;
+                (rows > 0).then(|| (rows - 1 - day.dice.roll(rows.min(8))) as usize)
+            };
+            let done = match self.dice.roll(10) {
+                0..=4 => {
+                    let asked = self.asked();
+                    self.house.submit(&asked).map(|_| ())
+                }
+                5 | 6 => some_row(self).map_or(Ok(()), |at| self.house.cancel(at)),
+                7 | 8 => some_row(self).map_or(Ok(()), |at| {
+                    let near = self.last;
+                    let row = &self.house.rows[at];
+                    let price = Some(self.dice.price(near));
+                    let limits = matches!(row.kind, OrderKind::Limit { .. } | OrderKind::StopLimit { .. });
+                    let stops = matches!(row.kind, OrderKind::Stop { .. });
+                    let change = Change {
+                        limit_price: price.filter(|_| limits),
+                        stop_price: price.filter(|_| stops),
+                        ..Change::default()
+                    };
+                    self.house.replace(at, &change).map(|_| ())
+                }),
+                _ => self.house.close(InstrumentId(0), None).map(|_| ()),
+            };
+            if let Err(problem) = &done {
+                assert!(problem.status.is_client_error(), "{problem:?}");
+            }
+            self.house.settle().unwrap();
+            done.is_ok()
+        }
+
+        fn holds(&mut self) {
+            let house = &mut self.house;
+            let mut traded = Quantity::ZERO;
+            for (at, row) in house.rows.iter().enumerate() {
+                let of_row = house.fills.iter().filter(|fill| fill.order == at);
+                let filled = of_row.fold(Quantity::ZERO, |sum, fill| sum.add(fill.quantity).unwrap());
+                assert_eq!(row.filled, filled, "{row:?}");
+                assert!(row.filled <= row.quantity, "{row:?}");
+                assert_eq!(row.status == Status::Filled, row.filled == row.quantity, "{row:?}");
+                traded = traded.add(row.side.signed(filled)).unwrap();
+            }
+            // The three who know of it agree on what works.
+            let mut rows: Vec<_> =
+                house.rows.iter().filter(|row| row.works_on_floor()).filter_map(|row| row.floor.clone()).collect();
+            let mut gate: Vec<OrderId> = house.floor.open_orders().iter().map(|order| order.id).collect();
+            let mut named: Vec<OrderId> = rows.iter().map(|id| house.floor.number(id).unwrap()).collect();
+            let mut broker: Vec<_> =
+                house.floor.broker_mut().working().unwrap().into_iter().map(|order| order.id).collect();
+            rows.sort();
+            broker.sort();
+            gate.sort();
+            named.sort();
+            assert_eq!(rows, broker);
+            assert_eq!(named, gate);
+            let account = house.floor.broker_mut().account().unwrap();
+            let held = account.holdings.first().map_or(Quantity::ZERO, |holding| holding.quantity);
+            assert_eq!(house.floor.book().position(InstrumentId(0)), held);
+            assert_eq!(house.floor.book().cash(), account.cash);
+            assert!(held.abs() <= Quantity::whole(1_000).unwrap());
+        }
+    }
+
+    #[test]
+    fn orders_account_and_broker_agree_whatever_is_asked_for() {
+        let runs = std::env::var("ALGOTRADING_TEST_DAYS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
+        let (mut done, mut refused, mut fills) = (0, 0, 0);
+        for seed in 0..runs {
+            let failed = std::panic::catch_unwind(|| {
+                let mut day = Day::new(seed);
+                let mut counts = (0, 0);
+                for _ in 0..60 {
+                    match day.dice.roll(12) {
+                        0..=5 => *(if day.act() { &mut counts.0 } else { &mut counts.1 }) += 1,
+                        6..=10 => day.tick(),
+                        _ => day.night(),
+                    }
+                    day.holds();
+                }
+                (counts.0, counts.1, day.house.fills.len())
+            });
+            let (did, did_not, filled) = failed.unwrap_or_else(|_| panic!("seed {seed}"));
+            (done, refused, fills) = (done + did, refused + did_not, fills + filled);
+        }
+        assert!(
+            done > 10 * runs && refused > 0 && fills > runs as usize,
+            "{done} done, {refused} refused, {fills} fills"
+        );
     }
 }

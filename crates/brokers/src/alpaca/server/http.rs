@@ -328,9 +328,12 @@ fn list_fills<B: Broker>(shared: &Shared<B>, words: &HashMap<String, String>) ->
     let size = number(words, "page_size", 100, 100)?;
     let newest_first = words.get("direction").is_none_or(|direction| direction != "asc");
     shared.house(|house| {
+        let order = words.get("order_id").filter(|id| !id.is_empty());
         let within = |at: &usize| {
-            let time = house.fills[*at].at;
-            after.is_none_or(|after| time > after) && until.is_none_or(|until| time < until)
+            let (time, of) = (house.fills[*at].at, &house.rows[house.fills[*at].order].id);
+            order.is_none_or(|order| order == of)
+                && after.is_none_or(|after| time > after)
+                && until.is_none_or(|until| time < until)
         };
         let mut found: Vec<usize> = (0..house.fills.len()).filter(within).collect();
         if newest_first {
