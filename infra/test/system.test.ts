@@ -1,6 +1,7 @@
 /** What the template and the stacks must be, whatever is in them. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -290,6 +291,20 @@ test('a configuration that is wrong is refused in a sentence', () => {
   assert.equal(new Configured({}).value('DatabaseName'), CHOICES.DatabaseName.default);
 });
 
+test('a configuration that cannot be read is named in a sentence', () => {
+  const said = (config: string) => {
+    const { status, stderr } = spawnSync('node', [join(TOP, 'infra', 'build', 'bin', 'app.js')], { env: { ...process.env, CDK_CONTEXT_JSON: text({ config }) }, encoding: 'utf8' });
+    assert.equal(status, 1);
+    return stderr;
+  };
+  const folder = mkdtempSync(join(tmpdir(), 'algotrading-config-'));
+  assert.equal(said(folder), `error: ${folder}: that is a folder; name the file in it\n`);
+  assert.equal(said(join(folder, 'none.json')), `error: ${join(folder, 'none.json')}: there is no such file\n`);
+  writeFileSync(join(folder, 'one.json'), '{"Trading": "alpaca", "TradingStrategy": "sma"}');
+  assert.match(said(join(folder, 'one.json')), /one\.json: With Trading=alpaca or fix give BrokerSecret too\.\n$/);
+  rmSync(folder, { recursive: true });
+});
+
 test('the offline AWS gets the same system, less what it does not know', () => {
   const types = (template: Record<string, any>) => new Set(Object.values(template['Resources']).map((one: any) => one.Type as string));
   const [there, here] = [types(one().template), types(offline())];
@@ -299,6 +314,37 @@ test('the offline AWS gets the same system, less what it does not know', () => {
     'AWS::EC2::FlowLog', 'AWS::ECR::Repository', 'Custom::Artifacts',
   ]);
 });
+
+test('the image is called after what it is made of, and nothing else', () => {
+  const context = imageContext();
+  const files = readdirSync(context, { recursive: true }).map(String).filter((file) => file !== '.dockerignore');
+  const copied = [...readFileSync(join(TOP, 'fargate', 'Dockerfile'), 'utf8').matchAll(/^COPY (?!--)(.+) \S+$/gm)].flatMap(([, sources]) => (sources ?? '').split(' '));
+  assert.deepEqual(files.filter((file) => !file.includes('/')).sort(), copied.sort());
+  // All that the compiler is given: each member of the workspace, and what is read into the programs.
+  const members = [...readFileSync(join(TOP, 'Cargo.toml'), 'utf8').matchAll(/^members = \[([^\]]*)\]/gm)].flatMap(([, list]) => [...(list ?? '').matchAll(/"([^"]+)"/g)].map(([, one]) => one ?? ''));
+  const folders = members.flatMap((member) => (member.endsWith('/*') ? readdirSync(join(TOP, member.slice(0, -2))).map((one) => member.replace('*', one)) : [member]));
+  const manifests = folders.map((folder) => `${folder}/Cargo.toml`).filter((file) => existsSync(join(TOP, file)));
+  assert.ok(manifests.length > 20);
+  assert.deepEqual(manifests.filter((file) => !files.includes(file)), []);
+  for (const file of ['tools/release-functions', 'tools/python-env', 'crates/queries/sql/tables/bars_daily.sql', 'data/calendar/nyse_exceptions_1990_2030.csv', 'localstack/server/src/main.rs']) {
+    assert.ok(files.includes(file), file);
+  }
+  const other = files.filter((file) => /(^|\/)(target|node_modules|__pycache__|\.[^/]+)(\/|$)|^[^/]+\/[^/]+\/tests\/|^localstack\/(?!server)|\.ipynb$/.test(file));
+  assert.deepEqual(other, []);
+});
+
+/** What Docker is given to make the image of. */
+function imageContext(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'algotrading-image-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  for (const name of Object.keys(FUNCTIONS)) writeFileSync(join(folder, `${name}.zip`), name);
+  const app = new App({ analyticsReporting: false, context: CONTEXT, outdir: join(folder, 'out') });
+  new Local(new Stack(app, 'One'), folder);
+  app.synth();
+  const images: any = JSON.parse(readFileSync(join(folder, 'out', 'One.assets.json'), 'utf8')).dockerImages;
+  const [image] = Object.values(images) as any[];
+  return join(folder, 'out', image.source.directory);
+}
 
 test('programs that are brought along must be there, and the template takes no files along', () => {
   const folder = mkdtempSync(join(tmpdir(), 'algotrading-programs-'));

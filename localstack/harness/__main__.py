@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import shlex
@@ -32,12 +34,40 @@ class Failure(Exception):
     """Said to the user as it is."""
 
 
+@contextlib.contextmanager
+def alone():
+    """One of the commands at a time starts or stops servers: two at once would each forget the other's."""
+    folder = os.open(HERE, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("# another command of localstack/ starts or stops servers; waiting for it", file=sys.stderr)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def remembered() -> dict | None:
+    """What `up` has written down of what it started."""
+    try:
+        found = json.loads(RUNNING.read_text())
+        return {"kind": found["kind"], "port": int(found.get("port", 0)), "servers": [asdict(Server(**one)) for one in found["servers"]],
+                "environment": {str(name): str(value) for name, value in found["environment"].items()}}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Failure(
+            f"{os.path.relpath(RUNNING)} is damaged, so nobody knows what runs: end the processes `harness.emulator` and `offline-aws` "
+            f"that `ps -ef` shows, and remove {os.path.relpath(STATE)}"
+        ) from error
+
+
 def running() -> dict | None:
     """What `up` started, when it still runs."""
-    if not RUNNING.exists():
-        return None
-    found = json.loads(RUNNING.read_text())
-    if found["kind"] == "localstack":
+    found = remembered()
+    if found is None or found["kind"] == "localstack":
         return found
     return found if all(servers.is_running(Server(**one)) for one in found["servers"]) else None
 
@@ -58,13 +88,26 @@ def build(missing_only: bool = True) -> None:
         raise Failure("the programs cannot be built; cargo says above why")
 
 
+def unlike(found: dict, arguments: argparse.Namespace) -> list[str]:
+    """The options that ask for something other than what runs."""
+    if arguments.localstack != (found["kind"] == "localstack"):
+        return ["--localstack"] if arguments.localstack else ["MiniStack, and not LocalStack"]
+    ports = [found["port"]] if arguments.localstack else [int(one["url"].rsplit(":", 1)[-1]) for one in found["servers"]]
+    asked = zip(("--port", "--server-port"), (arguments.port, arguments.server_port), [*ports, 0])
+    return [f"{option} {wanted}" for option, wanted, there in asked if wanted not in (0, there)]
+
+
 def up(arguments: argparse.Namespace) -> None:
-    if found := running():
-        print("# runs already; ./localstack/down stops it", file=sys.stderr)
-    elif arguments.localstack:
-        found = start_localstack(arguments.port or 4566)
-    else:
-        found = start(arguments.port, arguments.server_port)
+    with alone():
+        if found := running():
+            what = f"{found['kind']} runs already"
+            if other := unlike(found, arguments):
+                what += f", and not as asked ({', '.join(other)})"
+            print(f"# {what}; ./localstack/down stops it", file=sys.stderr)
+        elif arguments.localstack:
+            found = start_localstack(arguments.port or 4566)
+        else:
+            found = start(arguments.port, arguments.server_port)
     if found["kind"] == "localstack":
         print(LOCALSTACK_LACKS, file=sys.stderr)
     say_environment(found)
@@ -103,7 +146,10 @@ def start(port: int = 0, server_port: int = 0) -> dict:
 
 
 def remember(found: dict) -> dict:
-    RUNNING.write_text(json.dumps(found, indent=1))
+    # Whole or not at all: nothing else knows what runs.
+    written = RUNNING.with_suffix(".new")
+    written.write_text(json.dumps(found, indent=1))
+    written.replace(RUNNING)
     return found
 
 
@@ -118,8 +164,7 @@ def compose(*command: str, port: int) -> None:
 
 def clean() -> None:
     """Stops what was started, whether or not all of it still runs, and removes what is left of it."""
-    if RUNNING.exists():
-        found = json.loads(RUNNING.read_text())
+    if found := remembered():
         if found["kind"] == "localstack":
             compose("down", port=found["port"])
         for one in reversed(found["servers"]):
@@ -128,17 +173,19 @@ def clean() -> None:
 
 
 def down(_: argparse.Namespace) -> None:
-    if not RUNNING.exists():
-        print("nothing runs")
-        return
-    clean()
+    with alone():
+        if remembered() is None:
+            print("nothing runs")
+            return
+        clean()
     print("stopped")
 
 
 def eod(arguments: argparse.Namespace) -> int:
     session = arguments.session
     sample.before(session)
-    found = running() or start()
+    with alone():
+        found = running() or start()
     if found["kind"] == "localstack":
         raise Failure(LOCALSTACK_LACKS)
     build()

@@ -9,8 +9,14 @@ from harness import deploy
 # What is left when a stack is deleted; docs/deploy.md says the same.
 KEPT = {
     "DataKey": "AWS::KMS::Key", "DataAccessLogs": "AWS::S3::Bucket", "DataLake": "AWS::S3::Bucket",
-    "DataArchive": "AWS::S3::Bucket", "DataRecords": "AWS::DynamoDB::Table",
+    "DataArchive": "AWS::S3::Bucket", "DataRecords": "AWS::DynamoDB::Table", "DataJournal": "AWS::DynamoDB::Table",
 }
+# Programs that are always on; nothing runs them here, because MiniStack would have Docker do that.
+TRADING = {
+    "Trading": "fix", "TradingStrategy": "ema", "MarketFeed": "alpaca", "FixPort": "9876",
+    "BrokerSecret": "arn:aws:secretsmanager:us-east-1:000000000000:secret:broker-AbCdEf",
+}
+PRIVATE_TRADING = {"Trading": "paper", "TradingStrategy": "ema", "PrivateNetwork": "true", "NotificationEmail": "somebody@example.com"}
 
 
 def name_of(arn: str) -> str:
@@ -76,6 +82,7 @@ def finds(offline) -> dict:
         "AWS::EC2::VPC": lambda id_, _: ec2.describe_vpcs(VpcIds=[id_])["Vpcs"],
         "AWS::EC2::VPCEndpoint": lambda id_, _: ec2.describe_vpc_endpoints(VpcEndpointIds=[id_])["VpcEndpoints"],
         "AWS::ECS::Cluster": lambda id_, _: [one for one in c("ecs").describe_clusters(clusters=[id_])["clusters"] if one["status"] == "ACTIVE"],
+        "AWS::ECS::Service": lambda id_, _: [one for one in c("ecs").describe_services(cluster=id_.split("/")[-2], services=[id_.split("/")[-1]])["services"] if one["status"] == "ACTIVE"],
         "AWS::ECS::TaskDefinition": lambda id_, _: c("ecs").describe_task_definition(taskDefinition=id_)["taskDefinition"]["status"] == "ACTIVE",
         "AWS::Events::Rule": rule,
         "AWS::Glue::Crawler": lambda id_, _: c("glue").get_crawler(Name=id_),
@@ -83,6 +90,7 @@ def finds(offline) -> dict:
         "AWS::Glue::Table": lambda id_, _: c("glue").get_table(DatabaseName=database, Name=id_.rsplit("|", 1)[-1]),
         "AWS::IAM::Policy": policy,
         "AWS::IAM::Role": lambda id_, _: iam.get_role(RoleName=id_),
+        "AWS::Kinesis::Stream": lambda id_, _: c("kinesis").describe_stream_summary(StreamName=name_of(id_)),
         "AWS::KMS::Key": key,
         "AWS::Lambda::Function": lambda id_, _: c("lambda").get_function(FunctionName=id_),
         "AWS::Lambda::Permission": permission,
@@ -121,6 +129,7 @@ def is_there(find, resource) -> bool:
 
 @pytest.mark.parametrize("choices, least", [
     ({}, 110), ({"DataSetId": ""}, 105), ({"PrivateNetwork": "true", "NotificationEmail": "somebody@example.com"}, 120),
+    (TRADING, 145), (PRIVATE_TRADING, 160),
 ])
 def test_every_resource_is_found_by_its_own_service(make, choices, least):
     offline = make(choices=choices)
@@ -152,6 +161,62 @@ def test_what_is_made_is_as_declared(offline):
     assert int(workgroup["BytesScannedCutoffPerQuery"]) == 10 * 1024**3
     [alarm] = c("cloudwatch").describe_alarms(AlarmNames=[f"{stack.name}-missing-run"])["MetricAlarms"]
     assert alarm["TreatMissingData"] == "breaching" and alarm["AlarmActions"] == [stack.topic]
+
+
+def test_what_trades_all_day_is_as_declared_and_goes_with_its_choice(make):
+    offline = make(choices=TRADING)
+    stack, c = offline.stack, offline.client
+    ecs, sqs = c("ecs"), c("sqs")
+    journal = stack.outputs["JournalTable"]
+    [key] = [one["PhysicalResourceId"] for one in resources(offline) if one["LogicalResourceId"].startswith("DataKey")]
+
+    programs = ("market-data-adapter", "broker-adapter", "strategy-runner", "guardian")
+    names = [f"{stack.name}-live-{program}" for program in programs]
+    services = ecs.describe_services(cluster=stack.cluster, services=names)["services"]
+    assert [one["serviceName"] for one in services] == names
+    told = {}
+    for program, service in zip(programs, services):
+        assert service["desiredCount"] == 1
+        deployment = service["deploymentConfiguration"]
+        assert (deployment["minimumHealthyPercent"], deployment["maximumPercent"]) == (0, 100)
+        assert deployment["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
+        assert len(service["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"]) == (2 if program == "broker-adapter" else 1)
+        [container] = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]["containerDefinitions"]
+        assert container["entryPoint"] == [f"/{program}"] and container["readonlyRootFilesystem"] and container["image"] == "containers"
+        told[program] = {one["name"]: one["value"] for one in container["environment"]}
+        assert told[program]["STRATEGY"] == "ema" and told[program]["LAKE"] == stack.lake
+
+    stream = c("kinesis").describe_stream_summary(StreamName=told["market-data-adapter"]["MARKET_STREAM"])["StreamDescriptionSummary"]
+    # MiniStack leaves its encryption out; infra/test looks at it.
+    assert stream["OpenShardCount"] == 1
+    for variable in ("ORDERS_QUEUE_URL", "EXECUTIONS_QUEUE_URL"):
+        url = told["broker-adapter"][variable]
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        assert attributes["FifoQueue"] == "true" and key in attributes["KmsMasterKeyId"]
+        assert json.loads(attributes["RedrivePolicy"])["deadLetterTargetArn"].endswith("-undelivered.fifo")
+    assert told["broker-adapter"]["BROKER_SECRET"] == TRADING["BrokerSecret"]
+    table = c("dynamodb").describe_table(TableName=told["guardian"]["JOURNAL_TABLE"])["Table"]
+    assert [(one["AttributeName"], one["KeyType"]) for one in table["KeySchema"]] == [("strategy", "HASH"), ("seq", "RANGE")]
+    silent = c("cloudwatch").describe_alarms(AlarmNames=[f"{stack.name}-{program}-silent" for program in programs])["MetricAlarms"]
+    assert {one["TreatMissingData"] for one in silent} == {"breaching"} and len(silent) == 4
+
+    def update(choices):
+        stack.choices = choices
+        c("cloudformation").update_stack(
+            StackName=stack.name, TemplateURL=deploy.upload(stack, deploy.template()), Parameters=stack.parameters,
+            Capabilities=["CAPABILITY_IAM"],
+        )
+
+    with pytest.raises(c("cloudformation").exceptions.ClientError, match="prices of the past"):
+        update(TRADING | {"MarketFeed": "replay"})
+    c("dynamodb").put_item(TableName=journal, Item={"strategy": {"S": "ema"}, "seq": {"N": "1"}})
+    update({})
+    deploy.settled(stack, "UPDATE_COMPLETE")
+    left = {one["ResourceType"] for one in resources(offline)}
+    assert not left & {"AWS::ECS::Service", "AWS::Kinesis::Stream"}
+    assert not [one for one in ecs.describe_services(cluster=stack.cluster, services=names)["services"] if one["status"] == "ACTIVE"]
+    # What was held is still known.
+    assert c("dynamodb").get_item(TableName=journal, Key={"strategy": {"S": "ema"}, "seq": {"N": "1"}})["Item"]
 
 
 def test_declared_tables_and_views_are_those_that_the_shipped_sql_makes(offline):

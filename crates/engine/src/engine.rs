@@ -164,11 +164,9 @@ impl<S: Strategy> Engine<S> {
     /// [`Refused`] with the numbers of the limit it breaks.
     #[expect(clippy::result_large_err, reason = "a refusal carries its order, and is rare")]
     pub fn admit(&mut self, order: Order) -> Result<Approved, Refused> {
-        match self.judge(order, false) {
-            Ok(approved) => Ok(approved),
-            Err(Ok(refused)) => Err(refused),
-            Err(Err(Overflow)) => Err(Refused { order, reason: Refusal::OutOfRange }),
-        }
+        let (approved, role) = risk::check_again(order, &self.limits, &self.exposure(&self.working))?;
+        let counted = self.count(&approved, role, false);
+        counted.map(|()| approved).map_err(|Overflow| Refused { order, reason: Refusal::OutOfRange })
     }
 
     /// Trades that have not ended.
@@ -297,7 +295,8 @@ impl<S: Strategy> Engine<S> {
         if role != Role::Free {
             self.cancel_what_counted_on_the_position(fill)?;
         }
-        if let Some(bracket) = bracket {
+        // Whoever stopped the strategy decides what becomes of what still fills.
+        if let Some(bracket) = bracket.filter(|_| self.guard.mode < Mode::Cancel) {
             self.place_exits(fill, bracket)?;
         }
         if let Some((executions, max)) = self.guard.executed(&self.limits) {
@@ -305,7 +304,7 @@ impl<S: Strategy> Engine<S> {
             self.cancel_where(|open| open.role == Role::Free)?;
         }
         self.strategy.on_fill(fill);
-        Ok(())
+        self.go_on_closing()
     }
 
     /// Sends the exits for what an entry has just filled.
@@ -566,30 +565,28 @@ impl<S: Strategy> Engine<S> {
         if self.guard.mode == Mode::ReduceOnly && self.book.position(instrument).signum() * quantity.signum() < 0 {
             (order.reduce_only, order.bracket) = (true, None);
         }
-        match self.judge(order, for_target) {
-            Ok(approved) => {
+        match risk::check(order, &self.limits, &self.exposure(&self.working)) {
+            Ok((approved, role)) => {
+                self.count(&approved, role, for_target)?;
                 self.step.records.push(Record::Ordered(*approved.order()));
                 self.step.commands.push(Command::Submit(approved));
             }
-            Err(Ok(refused)) => self.step.records.push(Record::Refused(refused)),
-            Err(Err(overflow)) => return Err(overflow.into()),
+            Err(refused) => self.step.records.push(Record::Refused(refused)),
         }
         Ok(())
     }
 
-    /// Judges an order and counts it as working when it passes.
-    #[expect(clippy::result_large_err, reason = "a refusal carries its order, and is rare")]
-    fn judge(&mut self, order: Order, for_target: bool) -> Result<Approved, Result<Refused, Overflow>> {
-        let (approved, role) = risk::check(order, &self.limits, &self.exposure(&self.working)).map_err(Ok)?;
-        let (order, at) = (*approved.order(), order.instrument.index());
-        self.working[at].count(&order, role, order.quantity).map_err(Err)?;
+    /// Counts an order as working.
+    fn count(&mut self, approved: &Approved, role: Role, for_target: bool) -> Result<(), Overflow> {
+        let (order, at) = (*approved.order(), approved.order().instrument.index());
+        self.working[at].count(&order, role, order.quantity)?;
         if for_target {
-            self.to_target[at] = self.to_target[at].add(order.quantity).map_err(Err)?;
+            self.to_target[at] = self.to_target[at].add(order.quantity)?;
         }
         self.orders_this_session += 1;
         self.guard.ordered(&order, &self.limits);
         self.open.push(OpenOrder { order, remaining: order.quantity, role, for_target, leaving: false });
-        Ok(approved)
+        Ok(())
     }
 
     /// Cancels every order of a kind that is not being cancelled already.
@@ -619,19 +616,34 @@ impl<S: Strategy> Engine<S> {
     fn close_all(&mut self) -> Result<(), EngineError> {
         for at in 0..self.working.len() {
             let instrument = InstrumentId(at as u32);
-            let position = self.book.position(instrument);
-            let closes = |open: &OpenOrder| {
-                !open.leaving
-                    && open.order.instrument == instrument
-                    && open.order.quantity.signum() * position.signum() < 0
-            };
-            if position.is_zero() || self.open.iter().any(closes) {
+            if !self.is_left_open(instrument) {
                 continue;
             }
+            let position = self.book.position(instrument);
             let id = self.next_id();
             self.submit(id, &market(instrument, position.neg()), None, true)?;
         }
         Ok(())
+    }
+
+    /// Whether there is a position that no order at the market closes.
+    fn is_left_open(&self, instrument: InstrumentId) -> bool {
+        let position = self.book.position(instrument);
+        let closes = |open: &OpenOrder| {
+            !open.leaving
+                && open.order.kind == OrderKind::Market
+                && open.order.instrument == instrument
+                && open.order.quantity.signum() * position.signum() < 0
+        };
+        !position.is_zero() && !self.open.iter().any(closes)
+    }
+
+    /// Whether everything is to be closed and something is not being closed: time alone makes the engine go on
+    /// ([`Event::Clock`]).
+    #[must_use]
+    pub fn has_to_close(&self) -> bool {
+        let mut instruments = (0..self.working.len()).map(|at| InstrumentId(at as u32));
+        self.guard.mode == Mode::Flatten && instruments.any(|instrument| self.is_left_open(instrument))
     }
 
     /// Closes again what a broker has refused to close, or what filled after the cancel.

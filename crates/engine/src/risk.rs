@@ -382,6 +382,19 @@ pub fn check(order: Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<(
     }
 }
 
+/// Judges an order that somebody else has already judged, by an account of one's own: it counts as what it says it is,
+/// so that both accounts count alike, and only where it would be refused may it pass as a way out.
+///
+/// # Errors
+/// [`Refusal`] with the numbers of the first limit that it breaks.
+#[expect(clippy::result_large_err, reason = "a refusal carries its order, and is rare")]
+pub fn check_again(order: Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<(Approved, Role), Refused> {
+    if !order.reduce_only && matches!(judge(&order, limits, exposure), Ok(None)) {
+        return Ok((Approved(order), Role::Free));
+    }
+    check(order, limits, exposure)
+}
+
 /// Whether the order is on the other side of the position.
 fn reduces(order: &Order, exposure: &Exposure<'_>) -> bool {
     order.quantity.signum() * exposure.book.position(order.instrument).signum() < 0

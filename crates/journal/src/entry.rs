@@ -28,6 +28,8 @@ pub struct Header {
 pub(crate) struct Line<'a> {
     pub(crate) seq: u64,
     pub(crate) event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) commands: &'a [Command],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -43,6 +45,9 @@ pub struct Entry {
     pub seq: u64,
     /// What happened.
     pub event: Event,
+    /// Who wanted it and why, in words, where a person or another program did.
+    #[serde(default)]
+    pub note: Option<String>,
     /// What the engine made of it.
     #[serde(default)]
     pub records: Vec<Record>,

@@ -6,17 +6,21 @@
 //! ([`Digest`]) stands for the whole run. Feeding the events of a journal to a new engine gives the same bytes again.
 //!
 //! In reading order: [`entry`] (what a line holds), [`writer`], [`reader`], [`file`] (a journal on disk: it appears
-//! whole or not at all).
+//! whole or not at all), [`log`] (a journal that goes on and survives its writer), [`lines`] (where it lies).
 //!
 //! Invariant: the bytes depend on the events and nothing else.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod entry;
 pub mod file;
+pub mod lines;
+pub mod log;
 pub mod reader;
 pub mod writer;
 
 pub use entry::{Digest, Entry, Header, VERSION};
 pub use file::{JournalFile, open};
+pub use lines::FileLines;
+pub use log::{Lines, LinesError, Log, LogError};
 pub use reader::{JournalError, Reader};
 pub use writer::Writer;

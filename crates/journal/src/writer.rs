@@ -33,7 +33,8 @@ impl<W: Write> Writer<W> {
     /// What the stream says.
     pub fn step(&mut self, event: &Event, step: &Step) -> io::Result<()> {
         self.seq += 1;
-        let line = Line { seq: self.seq, event, commands: &step.commands, records: &step.records, prev: self.last };
+        let (seq, prev) = (self.seq, self.last);
+        let line = Line { seq, event, note: None, commands: &step.commands, records: &step.records, prev };
         self.put(&line)
     }
 

@@ -254,3 +254,41 @@ pub trait Broker {
         Ok(false)
     }
 }
+
+impl<B: Broker + ?Sized> Broker for Box<B> {
+    fn submit(&mut self, tickets: &[Ticket]) -> Result<(), Failure> {
+        (**self).submit(tickets)
+    }
+
+    fn cancel(&mut self, id: &ClientOrderId) -> Result<(), Failure> {
+        (**self).cancel(id)
+    }
+
+    fn replace(&mut self, id: &ClientOrderId, with: &Ticket) -> Result<(), Failure> {
+        (**self).replace(id, with)
+    }
+
+    fn find(&mut self, id: &ClientOrderId) -> Result<Option<OrderStatus>, Failure> {
+        (**self).find(id)
+    }
+
+    fn working(&mut self) -> Result<Vec<OrderStatus>, Failure> {
+        (**self).working()
+    }
+
+    fn account(&mut self) -> Result<Account, Failure> {
+        (**self).account()
+    }
+
+    fn events(&mut self) -> Vec<BrokerEvent> {
+        (**self).events()
+    }
+
+    fn market(&mut self, event: &Market) -> Result<(), Failure> {
+        (**self).market(event)
+    }
+
+    fn advance(&mut self) -> Result<bool, Failure> {
+        (**self).advance()
+    }
+}

@@ -87,6 +87,11 @@ impl PaperBroker {
         self.venue.ambiguous_bars()
     }
 
+    /// Names of the orders that work.
+    pub fn working_ids(&self) -> impl Iterator<Item = &ClientOrderId> {
+        self.orders.values().filter(|known| known.state == State::Working).map(|known| &known.id)
+    }
+
     /// Time of the latest event.
     #[must_use]
     pub fn now(&self) -> Timestamp {

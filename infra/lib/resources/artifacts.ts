@@ -1,7 +1,7 @@
 /** Where programs come from: built in the account, taken from a release, brought along, or already in a bucket. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CfnRule, CustomResource, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { CfnRule, CustomResource, Duration, Fn, IgnoreMode, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as codebuild from 'aws-cdk-lib/aws-codebuild';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import * as assets from 'aws-cdk-lib/aws-ecr-assets';
@@ -70,7 +70,7 @@ export class Local implements Artifacts {
     }
     this.asset = new assets.DockerImageAsset(scope, 'Containers', {
       directory: TOP, file: 'fargate/Dockerfile', platform: assets.Platform.LINUX_ARM64,
-      exclude: ['**/target', '**/node_modules', '**/.venv', '.git', 'infra', 'templates', 'docs'],
+      exclude: outside(), ignoreMode: IgnoreMode.DOCKER,
     });
     this.image = this.asset.imageUri;
   }
@@ -84,6 +84,21 @@ export class Local implements Artifacts {
     this.asset.repository.grantPull(role);
     return '';
   }
+}
+
+/**
+ * What the image is not made of, as Docker writes it. The image is called after the rest: where a document or a test were
+ * part of it, each change of one would make a new image and start every container anew.
+ */
+function outside(): string[] {
+  const dockerfile = readFileSync(join(TOP, 'fargate', 'Dockerfile'), 'utf8');
+  const copied = [...dockerfile.matchAll(/^COPY (?!--)(.+) \S+$/gm)].flatMap(([, sources]) => (sources ?? '').split(' '));
+  return [
+    '*', ...copied.map((one) => `!${one}`),
+    // Of its folder only the workspace's member is compiled.
+    'localstack/*', '!localstack/server',
+    '**/target', '**/node_modules', '**/.*', '**/__pycache__', '*/*/tests', 'benches/peers', 'sagemaker/notebooks',
+  ];
 }
 
 const TOKEN = 'A token of ECR is for the account.';

@@ -1,0 +1,585 @@
+//! Between the engine and a broker: works commands, asks instead of repeating, and tells the engine what came of them.
+//!
+//! An order leaves once. When nobody knows whether it arrived the broker is asked, and only when it has never heard of
+//! the order is it sent again, under the same name. Executions are taken by what they bring an order's filled quantity
+//! to, so that one told twice counts once, and one that was missed is noticed by the next and asked for.
+//!
+//! Every order is judged once more before it leaves, by an account of the desk's own ([`Desk::heard`]).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use domain::{Fill, InstrumentId, Order, OrderId, Quantity, Ratio, SessionDate, Symbol, Timestamp};
+use engine::{Approved, Cancels, Command, Engine, EngineError, Event, Idle, OrderEnd};
+
+use crate::broker::{Broker, BrokerEvent, ClientOrderId, Execution, Failure, OrderStatus, Owner, State, Ticket};
+
+/// How far an order has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It waits to be sent.
+    Waiting,
+    /// It was sent, and the broker took it.
+    Sent,
+    /// Something about it may have been missed: ask. Sent again if the broker has not heard of it by `again_from`.
+    Unsure { again_from: Timestamp },
+    /// It is over.
+    Over,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    order: Order,
+    /// What the engine let pass, and whether the desk's own account has let it pass too.
+    approved: Approved,
+    admitted: bool,
+    stage: Stage,
+    /// When the engine decided it.
+    decided: Timestamp,
+    /// Absolute quantity that the engine knows to be filled.
+    filled: Quantity,
+    /// A cancel is wanted, and whether it has left.
+    cancel: Option<bool>,
+}
+
+/// An event for the engine, and what the broker said about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// What happened.
+    pub event: Event,
+    /// In the broker's words.
+    pub note: Option<String>,
+}
+
+/// How long a broker that has not heard of an order may still be on its way to it.
+const SETTLE: i64 = 5_000_000_000;
+/// Shortest and longest wait before a broker that was not reached is tried again.
+const RETRY: (i64, i64) = (1_000_000_000, 60_000_000_000);
+/// How long an order that may build a position waits for a broker that is not reached: after that it is of another time.
+const PATIENCE: i64 = 30 * 60 * 1_000_000_000;
+/// Orders that are over and still known, so that what is told late counts once.
+const REMEMBERED: usize = 10_000;
+
+/// Works an account's orders at a broker.
+#[derive(Debug)]
+pub struct Desk<B> {
+    broker: B,
+    owner: Owner,
+    symbols: Vec<Symbol>,
+    cancels: Cancels,
+    /// The second account, which judges every order again.
+    gate: Engine<Idle>,
+    orders: BTreeMap<OrderId, Kept>,
+    over: VecDeque<OrderId>,
+    /// Orders to be sent, alternatives together.
+    waiting: VecDeque<Vec<OrderId>>,
+    told: VecDeque<Told>,
+    session: Option<SessionDate>,
+    connected: bool,
+    now: Timestamp,
+    retry_at: Timestamp,
+    failures: u32,
+    trouble: Option<String>,
+}
+
+impl<B: Broker> Desk<B> {
+    /// A desk; `gate` is an account like the engine's own, with limits of its own.
+    pub fn new(broker: B, owner: Owner, symbols: &[Symbol], cancels: Cancels, gate: Engine<Idle>) -> Self {
+        Self {
+            broker,
+            owner,
+            symbols: symbols.to_vec(),
+            cancels,
+            gate: gate.at_venue(symbols, Cancels::WhenConfirmed),
+            orders: BTreeMap::new(),
+            over: VecDeque::new(),
+            waiting: VecDeque::new(),
+            told: VecDeque::new(),
+            session: None,
+            connected: true,
+            now: Timestamp::default(),
+            retry_at: Timestamp::default(),
+            failures: 0,
+            trouble: None,
+        }
+    }
+
+    /// The broker.
+    pub fn broker(&mut self) -> &mut B {
+        &mut self.broker
+    }
+
+    /// The broker, to look at.
+    pub fn broker_ref(&self) -> &B {
+        &self.broker
+    }
+
+    /// The broker's names of the instruments.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.symbols
+    }
+
+    /// Whose orders these are.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Whether nothing waits to be sent and nothing is unsure.
+    pub fn settled(&self) -> bool {
+        self.connected
+            && self.told.is_empty()
+            && self.waiting.is_empty()
+            && self.orders.values().all(|kept| {
+                matches!(kept.stage, Stage::Sent | Stage::Over) && (kept.stage == Stage::Over || kept.cancel != Some(false))
+            })
+    }
+
+    /// Why the broker could not be reached lately; none while all is well.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// The time by the clock of whoever drives the desk. Events have times too, but they jump: what waits for an answer
+    /// waits by the clock.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Hears of what the engine is told by others than the broker.
+    ///
+    /// # Errors
+    /// [`EngineError`] of the second account.
+    pub fn heard(&mut self, event: &Event) -> Result<(), EngineError> {
+        match event {
+            Event::SessionOpened(session) => self.session = Some(session.date),
+            Event::Action(action) => {
+                if let domain::ActionKind::Split { ratio } = action.kind {
+                    self.split(action.instrument, ratio)?;
+                }
+            }
+            _ => {}
+        }
+        self.gate.step(event).map(|_| ())
+    }
+
+    fn split(&mut self, instrument: InstrumentId, ratio: Ratio) -> Result<(), EngineError> {
+        for kept in self.orders.values_mut().filter(|kept| kept.order.instrument == instrument) {
+            kept.order = kept.order.split(ratio)?;
+            kept.filled = ratio.quantity(kept.filled)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the commands of one step, to be worked by [`Desk::work`].
+    pub fn take(&mut self, commands: &[Command]) {
+        let mut last_group = None;
+        for command in commands {
+            match command {
+                Command::Submit(approved) => {
+                    let order = approved.order();
+                    self.keep(approved, Stage::Waiting);
+                    match self.waiting.back_mut().filter(|_| order.group.is_some() && last_group == order.group) {
+                        Some(batch) => batch.push(order.id),
+                        None => self.waiting.push_back(vec![order.id]),
+                    }
+                    last_group = order.group;
+                }
+                Command::Cancel(id) => {
+                    if let Some(kept) = self.orders.get_mut(id).filter(|kept| kept.stage != Stage::Over) {
+                        kept.cancel.get_or_insert(false);
+                    }
+                    last_group = None;
+                }
+            }
+        }
+    }
+
+    /// Takes a step that was taken before a restart: what left then may have arrived or not.
+    ///
+    /// # Errors
+    /// [`EngineError`] of the second account.
+    pub fn recall(&mut self, event: &Event, commands: &[Command]) -> Result<(), EngineError> {
+        self.heard(event)?;
+        match event {
+            Event::Filled(fill) => {
+                let known = self.orders.get_mut(&fill.order);
+                if let Some(kept) = known {
+                    kept.filled = kept.filled.add(fill.quantity.abs())?;
+                    if kept.filled >= kept.order.quantity.abs() {
+                        self.forget(fill.order);
+                    }
+                }
+            }
+            Event::OrderEnded { order, .. } => self.forget(*order),
+            _ => {}
+        }
+        for command in commands {
+            match command {
+                Command::Submit(approved) => {
+                    let order = *approved.order();
+                    self.keep(approved, Stage::Unsure { again_from: later(self.now, SETTLE) });
+                    let admitted = self.gate.admit(plain(order)).is_ok();
+                    if let Some(kept) = self.orders.get_mut(&order.id) {
+                        kept.admitted = admitted;
+                    }
+                }
+                Command::Cancel(id) => {
+                    if let Some(kept) = self.orders.get_mut(id).filter(|kept| kept.stage != Stage::Over) {
+                        kept.cancel = Some(false);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what time it is.
+    pub fn wake(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// Something about every open order may have been missed.
+    pub fn doubt(&mut self) {
+        let again_from = later(self.now, SETTLE);
+        for kept in self.orders.values_mut() {
+            if kept.stage == Stage::Sent {
+                kept.stage = Stage::Unsure { again_from };
+            }
+        }
+        self.retry_at = self.now;
+    }
+
+    fn keep(&mut self, approved: &Approved, stage: Stage) {
+        let (order, decided) = (*approved.order(), self.now);
+        let (approved, filled) = (*approved, Quantity::ZERO);
+        let kept = Kept { order, approved, admitted: false, stage, decided, filled, cancel: None };
+        self.orders.insert(order.id, kept);
+    }
+
+    fn forget(&mut self, id: OrderId) {
+        let Some(kept) = self.orders.get_mut(&id).filter(|kept| kept.stage != Stage::Over) else { return };
+        kept.stage = Stage::Over;
+        self.over.push_back(id);
+        while self.over.len() > REMEMBERED {
+            if let Some(oldest) = self.over.pop_front() {
+                self.orders.remove(&oldest);
+            }
+        }
+    }
+
+    /// Tells the engine that an order is over, unless it asked for that itself and does not wait to hear of it.
+    fn end(&mut self, id: OrderId, reason: OrderEnd, note: Option<String>) -> Result<(), EngineError> {
+        let Some(kept) = self.orders.get(&id).filter(|kept| kept.stage != Stage::Over) else { return Ok(()) };
+        let asked = kept.cancel.is_some() && self.cancels == Cancels::AtOnce;
+        self.forget(id);
+        let event = Event::OrderEnded { order: id, reason };
+        self.gate.step(&event)?;
+        if !asked {
+            self.told.push_back(Told { event, note });
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, asks about what is unsure, and takes what the broker has said since.
+    ///
+    /// # Errors
+    /// [`EngineError`] of the second account.
+    pub fn work(&mut self, now: Timestamp) -> Result<(), EngineError> {
+        self.now = self.now.max(now);
+        self.listen()?;
+        if self.connected && self.now >= self.retry_at {
+            let reached = self.ask()? && self.withdraw()? && self.send()?;
+            if reached {
+                (self.failures, self.trouble) = (0, None);
+                if self.orders.values().any(|kept| matches!(kept.stage, Stage::Unsure { .. })) {
+                    self.retry_at = later(self.now, RETRY.0);
+                }
+            } else {
+                let wait = RETRY.0.saturating_mul(1 << self.failures.min(6)).min(RETRY.1);
+                self.failures += 1;
+                self.retry_at = later(self.now, wait);
+            }
+        }
+        self.give_up()?;
+        self.listen()
+    }
+
+    /// Ends what would build a position and has waited too long for a broker that is not reached.
+    fn give_up(&mut self) -> Result<(), EngineError> {
+        let tired = |kept: &Kept| {
+            kept.stage == Stage::Waiting
+                && !kept.order.reduce_only
+                && self.now.nanos().saturating_sub(kept.decided.nanos()) > PATIENCE
+        };
+        let ended: Vec<OrderId> =
+            self.waiting.iter().flatten().filter(|id| self.orders.get(id).is_some_and(tired)).copied().collect();
+        for id in ended {
+            self.end(id, OrderEnd::Expired, Some("the broker was not reached for 30 minutes".to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// What the engine is to be told next.
+    pub fn next_event(&mut self) -> Option<Told> {
+        self.told.pop_front()
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        self.trouble = Some(failure.to_string());
+    }
+
+    fn id_of(&self, id: OrderId) -> ClientOrderId {
+        self.owner.order(id)
+    }
+
+    /// Sends batch after batch. False when the broker cannot be reached.
+    fn send(&mut self) -> Result<bool, EngineError> {
+        while let Some(batch) = self.waiting.front().cloned() {
+            let mut tickets = Vec::new();
+            for id in batch {
+                if let Some(ticket) = self.prepare(id)? {
+                    tickets.push(ticket);
+                }
+            }
+            if tickets.is_empty() {
+                self.waiting.pop_front();
+                continue;
+            }
+            match self.broker.submit(&tickets) {
+                Ok(()) => self.set(&tickets, Stage::Sent),
+                Err(failure @ Failure::NotSent(_)) => {
+                    self.failed(&failure);
+                    return Ok(false);
+                }
+                Err(failure @ Failure::Unclear(_)) => {
+                    self.failed(&failure);
+                    self.set(&tickets, Stage::Unsure { again_from: later(self.now, SETTLE) });
+                    self.waiting.pop_front();
+                    return Ok(false);
+                }
+                Err(Failure::Refused(words)) => {
+                    for ticket in &tickets {
+                        self.end(ticket.approved.order().id, OrderEnd::Rejected, Some(words.clone()))?;
+                    }
+                }
+            }
+            self.waiting.pop_front();
+        }
+        Ok(true)
+    }
+
+    /// An order that may leave now; one that may not is ended.
+    fn prepare(&mut self, id: OrderId) -> Result<Option<Ticket>, EngineError> {
+        let Some(kept) = self.orders.get(&id).filter(|kept| kept.stage == Stage::Waiting) else { return Ok(None) };
+        if kept.cancel.is_some() {
+            self.end(id, OrderEnd::Cancelled, Some("it was withdrawn before it left".to_owned()))?;
+            return Ok(None);
+        }
+        let order = kept.order;
+        if !kept.admitted {
+            match self.gate.admit(plain(order)) {
+                Ok(_) => {
+                    if let Some(kept) = self.orders.get_mut(&id) {
+                        kept.admitted = true;
+                    }
+                }
+                Err(refused) => {
+                    self.end(id, OrderEnd::Rejected, Some(format!("the desk refused it: {}", refused.reason)))?;
+                    return Ok(None);
+                }
+            }
+        }
+        let Some(approved) = self.orders.get(&id).map(|kept| kept.approved) else { return Ok(None) };
+        let position = self.gate.book().position(order.instrument);
+        let symbol = self.symbols[order.instrument.index()].clone();
+        let short = order.quantity.signum() < 0 && position.signum() <= 0;
+        Ok(Some(Ticket { id: self.id_of(id), symbol, approved, short }))
+    }
+
+    fn set(&mut self, tickets: &[Ticket], stage: Stage) {
+        for ticket in tickets {
+            let id = ticket.approved.order().id;
+            if let Some(kept) = self.orders.get_mut(&id).filter(|kept| kept.stage != Stage::Over) {
+                kept.stage = stage;
+            }
+        }
+    }
+
+    /// Sends the cancels that are wanted. False when the broker cannot be reached.
+    fn withdraw(&mut self) -> Result<bool, EngineError> {
+        let wanted = self.orders.iter().filter(|(_, kept)| kept.stage == Stage::Sent && kept.cancel == Some(false));
+        let wanted: Vec<OrderId> = wanted.map(|(id, _)| *id).collect();
+        for id in wanted {
+            let asked = self.broker.cancel(&self.id_of(id));
+            match asked {
+                Ok(()) => {
+                    if let Some(kept) = self.orders.get_mut(&id) {
+                        kept.cancel = Some(true);
+                    }
+                }
+                Err(failure @ Failure::NotSent(_)) => {
+                    self.failed(&failure);
+                    return Ok(false);
+                }
+                // It may have ended, or the cancel may have arrived: asking tells, and a cancel may be sent twice.
+                Err(failure) => {
+                    self.failed(&failure);
+                    if let Some(kept) = self.orders.get_mut(&id) {
+                        kept.stage = Stage::Unsure { again_from: later(self.now, SETTLE) };
+                    }
+                    return Ok(false);
+                }
+            }
+        }
+        // What the broker ended at once no longer counts against what is sent next.
+        self.listen()?;
+        Ok(true)
+    }
+
+    /// Asks about every order that is unsure. False when the broker cannot be reached.
+    fn ask(&mut self) -> Result<bool, EngineError> {
+        let unsure = self.orders.iter().filter(|(_, kept)| matches!(kept.stage, Stage::Unsure { .. }));
+        let unsure: Vec<OrderId> = unsure.map(|(id, _)| *id).collect();
+        for id in unsure {
+            match self.broker.find(&self.id_of(id)) {
+                Ok(Some(status)) => self.learn(id, &status)?,
+                Ok(None) => {
+                    let Some(kept) = self.orders.get_mut(&id) else { continue };
+                    let Stage::Unsure { again_from } = kept.stage else { continue };
+                    if kept.filled.signum() > 0 {
+                        // It has traded, so the broker has forgotten it: nothing more will come of it.
+                        self.end(id, OrderEnd::Expired, Some("the broker has forgotten it".to_owned()))?;
+                    } else if kept.cancel.is_some() {
+                        if self.now >= again_from {
+                            self.end(id, OrderEnd::Cancelled, Some("it never reached the broker".to_owned()))?;
+                        }
+                    } else if self.now >= again_from {
+                        kept.stage = Stage::Waiting;
+                        let group = kept.order.group;
+                        self.wait_with(id, group);
+                    }
+                }
+                Err(failure) => {
+                    self.failed(&failure);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Puts an order to those that wait, beside its alternatives.
+    fn wait_with(&mut self, id: OrderId, group: Option<OrderId>) {
+        let orders = &self.orders;
+        let with = self.waiting.iter_mut().find(|batch| {
+            group.is_some() && batch.iter().any(|other| orders.get(other).is_some_and(|kept| kept.order.group == group))
+        });
+        match with {
+            Some(batch) => batch.push(id),
+            None => self.waiting.push_back(vec![id]),
+        }
+    }
+
+    /// Takes what the broker knows of an order.
+    fn learn(&mut self, id: OrderId, status: &OrderStatus) -> Result<(), EngineError> {
+        for execution in &status.executions {
+            self.executed(id, execution)?;
+        }
+        let Some(kept) = self.orders.get_mut(&id).filter(|kept| kept.stage != Stage::Over) else { return Ok(()) };
+        match status.state {
+            State::Working => {
+                kept.stage = Stage::Sent;
+                // If its cancel arrived it would not be working; it may be sent again.
+                kept.cancel = kept.cancel.map(|_| false);
+            }
+            // Executions that the broker has not told yet will be asked for.
+            State::Filled => kept.stage = Stage::Unsure { again_from: Timestamp::MAX },
+            State::Ended(reason) => self.end(id, reason, None)?,
+        }
+        Ok(())
+    }
+
+    /// Takes what of an execution is new.
+    fn executed(&mut self, id: OrderId, execution: &Execution) -> Result<(), EngineError> {
+        let Some(kept) = self.orders.get_mut(&id) else { return Ok(()) };
+        let size = execution.cumulative.sub(kept.filled)?.min(execution.quantity.abs());
+        if size.signum() <= 0 {
+            return Ok(());
+        }
+        let Some(session) = self.session else { return Err(EngineError::NoSession) };
+        let whole = size == execution.quantity.abs();
+        let quantity = if execution.quantity.signum() > 0 { size } else { size.neg() };
+        let fee = if whole { execution.fee } else { domain::Money::ZERO };
+        kept.filled = execution.cumulative;
+        let (instrument, done) = (kept.order.instrument, kept.filled >= kept.order.quantity.abs());
+        let fill = Fill { order: id, instrument, session, quantity, price: execution.price, fee };
+        if done {
+            self.forget(id);
+        }
+        let event = Event::Filled(fill);
+        self.gate.step(&event)?;
+        self.told.push_back(Told { event, note: None });
+        Ok(())
+    }
+
+    /// Takes what the broker said by itself.
+    fn listen(&mut self) -> Result<(), EngineError> {
+        for event in self.broker.events() {
+            match event {
+                BrokerEvent::Accepted(_) => {}
+                BrokerEvent::Connected => {
+                    self.connected = true;
+                    self.doubt();
+                }
+                BrokerEvent::Disconnected(words) => {
+                    self.connected = false;
+                    self.trouble = Some(words);
+                }
+                BrokerEvent::Executed(execution) => {
+                    let Some(id) = self.owner.own(&execution.order) else { continue };
+                    let Some(kept) = self.orders.get_mut(&id) else { continue };
+                    let before = execution.cumulative.sub(execution.quantity.abs())?;
+                    if before > kept.filled {
+                        // One before it was missed.
+                        kept.stage = Stage::Unsure { again_from: Timestamp::MAX };
+                        self.retry_at = self.now;
+                    } else {
+                        self.executed(id, &execution)?;
+                    }
+                }
+                BrokerEvent::Ended { id, reason, text } => {
+                    let Some(id) = self.owner.own(&id) else { continue };
+                    let Some(kept) = self.orders.get_mut(&id).filter(|kept| kept.stage != Stage::Over) else { continue };
+                    // Its last executions may have been missed, so its end is believed when it is asked about.
+                    match self.broker.find(&self.owner.order(id)) {
+                        Ok(Some(status)) => {
+                            for execution in &status.executions {
+                                self.executed(id, execution)?;
+                            }
+                            self.end(id, reason, (!text.is_empty()).then_some(text))?;
+                        }
+                        Ok(None) if kept.filled.is_zero() => {
+                            self.end(id, reason, (!text.is_empty()).then_some(text))?;
+                        }
+                        Ok(None) | Err(_) => kept.stage = Stage::Unsure { again_from: Timestamp::MAX },
+                    }
+                }
+                BrokerEvent::Borrowed { symbol, amount } => {
+                    let Some(at) = self.symbols.iter().position(|known| *known == symbol) else { continue };
+                    let event = Event::Borrowed { instrument: InstrumentId(at as u32), amount };
+                    self.gate.step(&event)?;
+                    self.told.push_back(Told { event, note: None });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn later(at: Timestamp, nanos: i64) -> Timestamp {
+    Timestamp::from_nanos(at.nanos().saturating_add(nanos))
+}
+
+/// The order without its bracket: the engine sends exits itself as the entry fills.
+fn plain(order: Order) -> Order {
+    Order { bracket: None, ..order }
+}

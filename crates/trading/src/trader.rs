@@ -1,0 +1,476 @@
+//! The live loop: market events and what a broker says, through the engine into the journal, and only then out.
+//!
+//! A step is journalled and synced before its commands reach the desk. A restart is a replay, in one of two ways. A
+//! broker that is its own market (paper) is fed the market again from the beginning, and every step must come out as
+//! the journal has it ([`Log`]). A broker elsewhere has lived on: [`Trader::recover`] replays the journal alone, after
+//! which the desk asks about every order that is open and [`Trader::reconcile`] compares the books.
+
+use std::collections::BTreeSet;
+
+use domain::{Bar, CorporateAction, InstrumentId, Money, SessionDate, Strategy, Timestamp};
+use engine::{Command, Correction, Engine, EngineError, Event, Mode, Step};
+use journal::{Lines, Log, LogError};
+
+use crate::broker::{Account, Broker, Failure, OrderStatus};
+use crate::desk::Desk;
+use crate::market::Market;
+
+/// Trading cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TradingError {
+    /// The engine refused an event.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The journal cannot be kept: nothing may leave any more.
+    #[error(transparent)]
+    Journal(#[from] LogError),
+    /// The broker cannot go on.
+    #[error(transparent)]
+    Broker(#[from] Failure),
+}
+
+/// What comparing the books came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Books {
+    /// They agree, or ours were put right.
+    Compared {
+        /// How many differences there were.
+        differences: usize,
+    },
+    /// The broker cannot say yet: ask again.
+    NotYet,
+}
+
+/// How far a comparison of the books has come.
+#[derive(Debug)]
+enum Comparing {
+    /// Every open order is asked about first.
+    Not,
+    /// That is done, or being done.
+    Asked,
+    /// The broker has told its books. What had happened by then is asked for once more, so that an execution that the
+    /// broker counts and nobody has told us of is no difference.
+    Told { orders: Vec<OrderStatus>, account: Account, seq: u64 },
+}
+
+/// Sees every step.
+pub type Observer = Box<dyn FnMut(&Event, Option<&str>, &Step) + Send>;
+
+/// One strategy, trading.
+pub struct Trader<S, B, L> {
+    engine: Engine<S>,
+    log: Log<L>,
+    desk: Desk<B>,
+    observer: Option<Observer>,
+    /// Bars of the session that is about to close.
+    bars: Vec<Bar>,
+    seen: Seen,
+    /// Longest silence of an instrument inside a session, in nanoseconds.
+    silence_max: Option<i64>,
+    heard_at: Vec<Timestamp>,
+    closing_at: Timestamp,
+    comparing: Comparing,
+    /// What is not of this run and has been told, so that accepting it lasts.
+    foreign: BTreeSet<String>,
+}
+
+/// What of the market has been taken, so that what is told twice counts once.
+#[derive(Debug, Default)]
+struct Seen {
+    session: Option<SessionDate>,
+    closed: bool,
+    bars: BTreeSet<InstrumentId>,
+    actions: Vec<CorporateAction>,
+}
+
+/// How often positions that a flatten has not closed yet are tried again.
+const CLOSE_AGAIN: i64 = 5_000_000_000;
+
+impl<S, B, L> std::fmt::Debug for Trader<S, B, L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trader").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
+
+impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
+    /// A trader of `instruments` instruments whose journal has been opened.
+    pub fn new(engine: Engine<S>, desk: Desk<B>, log: Log<L>, instruments: usize) -> Self {
+        Self {
+            engine,
+            log,
+            desk,
+            observer: None,
+            bars: Vec::new(),
+            seen: Seen::default(),
+            silence_max: None,
+            heard_at: vec![Timestamp::default(); instruments],
+            closing_at: Timestamp::default(),
+            comparing: Comparing::Not,
+            foreign: BTreeSet::new(),
+        }
+    }
+
+    /// The same, seen by somebody.
+    #[must_use]
+    pub fn observed(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The same, which begins nothing in an instrument that was silent for so long inside a session.
+    #[must_use]
+    pub fn silent_at_most(mut self, nanos: i64) -> Self {
+        self.silence_max = Some(nanos);
+        self
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine<S> {
+        &self.engine
+    }
+
+    /// The desk.
+    pub fn desk(&mut self) -> &mut Desk<B> {
+        &mut self.desk
+    }
+
+    /// The desk, to look at.
+    pub fn desk_ref(&self) -> &Desk<B> {
+        &self.desk
+    }
+
+    /// Time of an instrument's last price, or open of its session.
+    pub fn heard_at(&self, instrument: InstrumentId) -> Timestamp {
+        self.heard_at.get(instrument.index()).copied().unwrap_or_default()
+    }
+
+    /// The journal.
+    pub fn log(&self) -> &Log<L> {
+        &self.log
+    }
+
+    /// Whether the journal holds steps that have not come again yet.
+    pub fn replaying(&self) -> bool {
+        self.log.expected().is_some()
+    }
+
+    /// Session that was opened last, and whether it is closed.
+    pub fn position(&self) -> Option<(SessionDate, bool)> {
+        self.seen.session.map(|session| (session, self.seen.closed))
+    }
+
+    /// Replays the journal without the market, at a time by the clock. Returns the number of steps.
+    ///
+    /// # Errors
+    /// [`TradingError`]: among others, a step that comes out otherwise than it is written.
+    pub fn recover(&mut self, now: Timestamp) -> Result<u64, TradingError> {
+        self.desk.wake(now);
+        while let Some(entry) = self.log.expected() {
+            let (event, note) = (entry.event, entry.note.clone());
+            let commands = self.journal(&event, note.as_deref())?;
+            self.desk.recall(&event, &commands)?;
+            self.saw(&event);
+            self.saw_foreign(&event, note);
+        }
+        Ok(self.log.seq())
+    }
+
+    fn saw(&mut self, event: &Event) {
+        match event {
+            Event::SessionOpened(session) => {
+                self.seen = Seen { session: Some(session.date), ..Seen::default() };
+                self.heard_at.fill(session.open);
+            }
+            Event::Action(action) => self.seen.actions.push(*action),
+            Event::Bar(bar) => {
+                self.seen.bars.insert(bar.instrument);
+            }
+            Event::Price { instrument, at, .. } => {
+                if let Some(heard) = self.heard_at.get_mut(instrument.index()) {
+                    *heard = (*heard).max(*at);
+                }
+            }
+            Event::SessionClosed => self.seen.closed = true,
+            _ => {}
+        }
+    }
+
+    fn saw_foreign(&mut self, event: &Event, note: Option<String>) {
+        if matches!(event, Event::Corrected(Correction::Foreign)) {
+            self.foreign.extend(note);
+        }
+    }
+
+    /// Steps the engine and journals the step; what it commands may leave afterwards.
+    fn journal(&mut self, event: &Event, note: Option<&str>) -> Result<Vec<Command>, TradingError> {
+        let step = self.engine.step(event)?;
+        let added = self.log.put(event, note, step)?;
+        if let Some(observer) = &mut self.observer {
+            observer(event, note, step);
+        }
+        let commands = step.commands.clone();
+        let weighty = !matches!(event, Event::Price { .. } | Event::Bar(_) | Event::Borrowed { .. } | Event::Clock(_));
+        if added && (weighty || !commands.is_empty()) {
+            self.log.sync()?;
+        }
+        Ok(commands)
+    }
+
+    /// A step that did not come from the desk.
+    fn step(&mut self, event: &Event, note: Option<&str>) -> Result<(), TradingError> {
+        let commands = self.journal(event, note)?;
+        self.saw(event);
+        self.desk.heard(event)?;
+        self.desk.take(&commands);
+        Ok(())
+    }
+
+    /// Lets commands out and takes what comes back, until nothing does.
+    fn deliver(&mut self) -> Result<(), TradingError> {
+        loop {
+            let now = self.desk.now();
+            self.desk.work(now)?;
+            let mut any = false;
+            while let Some(told) = self.desk.next_event() {
+                any = true;
+                let commands = self.journal(&told.event, told.note.as_deref())?;
+                self.desk.take(&commands);
+                if !commands.is_empty() {
+                    self.desk.work(now)?;
+                }
+            }
+            if !any {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Events that came from people and clocks before a restart come again where they came then.
+    fn what_people_said(&mut self) -> Result<(), TradingError> {
+        while let Some(entry) = self.log.expected() {
+            let (event, note) = (entry.event, entry.note.clone());
+            match event {
+                Event::Control(_) | Event::Accepted | Event::Reenabled | Event::Clock(_) | Event::Feed { .. } => {
+                    self.step(&event, note.as_deref())?;
+                    self.deliver()?;
+                }
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a feed tells. What was told before is left out. Where the broker is elsewhere, say first what time it
+    /// is ([`Trader::turn`]).
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn market(&mut self, event: &Market) -> Result<(), TradingError> {
+        self.what_people_said()?;
+        let old = match event {
+            Market::Opened(session) => self.seen.session.is_some_and(|seen| session.date <= seen),
+            Market::Action(action) => self.seen.closed || self.seen.actions.contains(action),
+            Market::Price { instrument, at, .. } => {
+                self.seen.closed || self.heard_at.get(instrument.index()).is_none_or(|heard| at < heard)
+            }
+            Market::Bar { bar, .. } => {
+                self.seen.closed
+                    || self.seen.session != Some(bar.session)
+                    || self.seen.bars.contains(&bar.instrument)
+                    || self.bars.iter().any(|other| other.instrument == bar.instrument)
+            }
+            Market::Closed => self.seen.closed || self.seen.session.is_none(),
+            Market::Clock(_) => false,
+        };
+        if old {
+            return Ok(());
+        }
+        match event {
+            Market::Opened(session) => {
+                self.bars.clear();
+                self.step(&Event::SessionOpened(*session), None)?;
+                self.desk.broker().market(event)?;
+            }
+            Market::Action(action) => {
+                self.desk.broker().market(event)?;
+                self.deliver()?;
+                self.step(&Event::Action(*action), None)?;
+            }
+            Market::Price { instrument, price, at, .. } => {
+                if self.silence_max.is_some() && self.engine.guard().stale(*instrument) {
+                    self.step(&Event::Feed { instrument: *instrument, stale: false }, None)?;
+                }
+                self.step(&Event::Price { instrument: *instrument, price: *price, at: *at }, None)?;
+                self.desk.broker().market(event)?;
+            }
+            Market::Bar { bar, .. } => {
+                self.desk.broker().market(event)?;
+                self.bars.push(*bar);
+            }
+            Market::Closed => {
+                self.desk.broker().market(event)?;
+                while self.desk.broker().advance()? {
+                    self.deliver()?;
+                }
+                self.close()?;
+            }
+            Market::Clock(_) => self.desk.broker().market(event)?,
+        }
+        self.deliver()
+    }
+
+    fn close(&mut self) -> Result<(), TradingError> {
+        self.deliver()?;
+        self.bars.sort_by_key(|bar| bar.instrument);
+        for bar in std::mem::take(&mut self.bars) {
+            if self.silence_max.is_some() && self.engine.guard().stale(bar.instrument) {
+                self.step(&Event::Feed { instrument: bar.instrument, stale: false }, None)?;
+            }
+            self.step(&Event::Bar(bar), None)?;
+            self.deliver()?;
+        }
+        self.step(&Event::SessionClosed, None)
+    }
+
+    /// Says what may still be done: obeyed before anything else.
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn control(&mut self, mode: Mode, note: &str) -> Result<(), TradingError> {
+        self.step(&Event::Control(mode), Some(note))?;
+        self.deliver()
+    }
+
+    /// A person accepted every correction so far.
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn accept(&mut self, note: &str) -> Result<(), TradingError> {
+        self.step(&Event::Accepted, Some(note))?;
+        self.deliver()
+    }
+
+    /// A person enabled the strategy again.
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn reenable(&mut self, note: &str) -> Result<(), TradingError> {
+        self.step(&Event::Reenabled, Some(note))?;
+        self.deliver()
+    }
+
+    /// Goes on at a time: sends and asks what was put off, notices silence, goes on closing.
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn turn(&mut self, now: Timestamp) -> Result<(), TradingError> {
+        self.desk.work(now)?;
+        self.deliver()?;
+        if let (Some(max), Some(session)) = (self.silence_max, self.engine.session().copied())
+            && session.open <= now
+            && now < session.close
+        {
+            for at in 0..self.heard_at.len() {
+                let instrument = InstrumentId(at as u32);
+                let silent = now.nanos().saturating_sub(self.heard_at[at].nanos()) > max;
+                if silent && !self.engine.guard().stale(instrument) {
+                    self.step(&Event::Feed { instrument, stale: true }, None)?;
+                }
+            }
+        }
+        if self.engine.has_to_close() && now >= self.closing_at {
+            self.closing_at = Timestamp::from_nanos(now.nanos().saturating_add(CLOSE_AGAIN));
+            self.step(&Event::Clock(now), None)?;
+        }
+        self.deliver()
+    }
+
+    /// Compares orders, positions and cash with the broker's. The broker wins: ours are put right, each difference is
+    /// an event with a note, and nothing new is begun until a person has accepted it. A difference in cash of up to
+    /// `tolerance` counts as none.
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn reconcile(&mut self, now: Timestamp, tolerance: Money) -> Result<Books, TradingError> {
+        let (orders, account) = loop {
+            self.desk.work(now)?;
+            self.deliver()?;
+            if self.engine.session().is_none() {
+                return Ok(Books::NotYet);
+            }
+            match std::mem::replace(&mut self.comparing, Comparing::Asked) {
+                Comparing::Not => self.desk.doubt(),
+                told if !self.desk.settled() => {
+                    self.comparing = told;
+                    return Ok(Books::NotYet);
+                }
+                Comparing::Asked => {
+                    let seq = self.log.seq();
+                    let broker = self.desk.broker();
+                    let Ok(orders) = broker.working() else { return Ok(Books::NotYet) };
+                    let Ok(account) = broker.account() else { return Ok(Books::NotYet) };
+                    self.comparing = Comparing::Told { orders, account, seq };
+                    self.desk.doubt();
+                }
+                Comparing::Told { orders, account, seq } if seq == self.log.seq() => break (orders, account),
+                Comparing::Told { .. } => {}
+            }
+        };
+        let mut differences = Vec::new();
+        for order in &orders {
+            let own = self.desk.owner().own(&order.id);
+            match own {
+                Some(id) if self.engine.open_orders().iter().any(|open| open.order.id == id) => {}
+                Some(_) => {
+                    // It is over for us: it must not work on.
+                    if self.desk.broker().cancel(&order.id).is_err() {
+                        return Ok(Books::NotYet);
+                    }
+                    differences.push((Correction::Foreign, format!("order {} worked on and is cancelled", order.id)));
+                }
+                None => {
+                    let text = format!("order {} of {} {} is not of this run", order.id, order.quantity, order.symbol);
+                    differences.push((Correction::Foreign, text));
+                }
+            }
+        }
+        let book = self.engine.book();
+        let symbols = self.desk.symbols();
+        for (at, symbol) in symbols.iter().enumerate() {
+            let instrument = InstrumentId(at as u32);
+            let held = account.holdings.iter().find(|holding| holding.symbol == *symbol);
+            let theirs = held.map(|holding| holding.quantity).unwrap_or_default();
+            let ours = book.position(instrument);
+            if theirs != ours {
+                let price = held.and_then(|holding| holding.price).or(book.mark_of(instrument)).unwrap_or_default();
+                let text = format!("{symbol}: {ours} here, {theirs} at the broker");
+                differences.push((Correction::Position { instrument, ours, theirs, price }, text));
+            }
+        }
+        for holding in account.holdings.iter().filter(|holding| !symbols.contains(&holding.symbol)) {
+            let text = format!("{} of {} are not of this run", holding.quantity, holding.symbol);
+            differences.push((Correction::Foreign, text));
+        }
+        let (ours, theirs) = (book.cash(), account.cash);
+        let apart = theirs.sub(ours).unwrap_or(Money::from_units(i64::MAX));
+        if apart > tolerance || apart < tolerance.neg() {
+            let text = format!("cash: {ours} here, {theirs} at the broker");
+            differences.push((Correction::Cash { ours, theirs }, text));
+        }
+        differences.retain(|(_, note)| !self.foreign.contains(note));
+        let count = differences.len();
+        for (correction, note) in differences {
+            let event = Event::Corrected(correction);
+            self.step(&event, Some(&note))?;
+            self.saw_foreign(&event, Some(note));
+        }
+        self.comparing = Comparing::Not;
+        self.deliver()?;
+        Ok(Books::Compared { differences: count })
+    }
+
+    /// Lets the broker say something, as a line that went down does.
+    pub fn interrupted(&mut self) {
+        self.desk.doubt();
+    }
+}

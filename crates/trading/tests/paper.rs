@@ -1,0 +1,101 @@
+//! Paper trading of bars is the backtest, byte for byte, whenever and however often it is interrupted.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../../simulator/tests/support/mod.rs"]
+mod market;
+mod support;
+
+use domain::{Calendar, Money};
+use engine::{Engine, Event, Limits, Margin, Step};
+use journal::Header;
+use market::random::{Chaos, markets, wishes};
+use proptest::prelude::*;
+use simulator::{Costs, Market, Venue};
+use support::{Memory, paper, tell};
+
+fn costs(harsh: bool) -> Costs {
+    if !harsh {
+        return Costs::default();
+    }
+    Costs {
+        commission_per_share: market::money("0.01"),
+        commission_min: market::money("1"),
+        slippage_bps: 5.0,
+        volume_share_max: Some(0.1),
+        borrow_bps: 300.0,
+        ..Costs::default()
+    }
+}
+
+fn limits(tight: bool) -> Limits {
+    if !tight {
+        return Limits { margin: Margin { initial_long: 0.5, initial_short: 0.5, maintenance: 0.25 }, ..Limits::default() };
+    }
+    Limits {
+        position_quantity_max: Some(market::shares(250)),
+        gross_notional_max: Some(market::money("20000")),
+        net_notional_max: Some(market::money("15000")),
+        orders_per_session_max: Some(4),
+        orders_per_minute_max: Some(3),
+        duplicate_window_s: Some(30),
+        daily_loss_max: Some(market::money("500")),
+        drawdown_max: Some(0.1),
+        repeated_executions_max: Some(40),
+        no_self_trade: true,
+        ..Limits::default()
+    }
+}
+
+fn backtest(market: &Market, strategy: Chaos, costs: Costs, limits: Limits, header: &Header) -> Vec<u8> {
+    let mut engine = Engine::new(strategy, header.cash, header.instruments.len(), limits);
+    let mut venue = Venue::new(costs, header.instruments.len());
+    let mut writer = journal::Writer::new(Vec::new(), header).unwrap();
+    let mut observer = |event: &Event, step: &Step| writer.step(event, step).unwrap();
+    simulator::run(Calendar::nyse(), market, &mut engine, &mut venue, &mut observer).unwrap();
+    writer.finish().unwrap().0
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn its_journal_is_the_backtests(
+        market in markets(),
+        wishes in wishes(),
+        harsh in any::<bool>(),
+        tight in any::<bool>(),
+        stops in prop::collection::vec(0.0..1.0_f64, 0..4),
+    ) {
+        // What a feed tells twice counts once.
+        let actions = market.actions();
+        prop_assume!(actions.iter().enumerate().all(|(at, action)| !actions[..at].contains(action)));
+        let header = support::header(market.instruments(), Money::from_units(market::CASH * Money::UNITS));
+        let strategy = Chaos::new(wishes);
+        let wanted = backtest(&market, strategy.clone(), costs(harsh), limits(tight), &header);
+        let events = support::events(&market);
+        let memory = Memory::default();
+        for stop in stops {
+            // A crash anywhere: what was written may end in the middle of a line.
+            let mut trader = paper(strategy.clone(), costs(harsh), limits(tight), &header, &memory);
+            let until = (events.len() as f64 * stop) as usize;
+            tell(&mut trader, &events[..until]).unwrap();
+            drop(trader);
+            memory.tear(stop);
+        }
+        let mut trader = paper(strategy, costs(harsh), limits(tight), &header, &memory);
+        tell(&mut trader, &events).unwrap();
+        prop_assert!(!trader.replaying());
+        // Nothing of what the broker keeps differs either.
+        let positions = trader.engine().book().positions().to_vec();
+        let cash = trader.engine().book().cash();
+        let broker = trader.desk().broker();
+        prop_assert_eq!(broker.book().positions(), &positions[..]);
+        prop_assert_eq!(broker.book().cash(), cash);
+        let got = String::from_utf8(memory.bytes()).unwrap();
+        let wanted = String::from_utf8(wanted).unwrap();
+        for (got, wanted) in got.lines().zip(wanted.lines()) {
+            prop_assert_eq!(got, wanted);
+        }
+        prop_assert_eq!(got.len(), wanted.len());
+    }
+}
