@@ -248,6 +248,14 @@ fn an_order_is_found_with_what_it_traded_even_where_alpaca_only_tells_the_sum() 
     // 30 at 99 and 70 at 99.428571429 are 100 at 99.3.
     assert_eq!(told, ["f1 30 99 30", "1:100 70 99.428571429 100"]);
     assert!(server.asked()[1].contains("after=2024-01-02T14%3A59%3A59Z"), "{:?}", server.asked());
+    // While they may only be late, nothing is made up.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let late = json!({
+        "filled_qty": "100", "filled_avg_price": "99.3", "status": "filled",
+        "updated_at": domain::Timestamp::from_nanos(now).to_string(),
+    });
+    server.reply([plain(200, &row("1", id(1).as_str(), late).to_string()), plain(200, &fill.to_string())]);
+    assert!(matches!(broker.find(&id(1)), Err(Failure::Unclear(words)) if words.contains("not told yet")));
     // An answer that is none is not "there is no such order".
     for reply in [plain(500, ""), plain(200, "{}"), Reply::Broken("{"), plain(200, "null")] {
         server.reply([reply]);
@@ -360,6 +368,16 @@ fn somebody_elses_order_keeps_its_name() {
     let heard = wait(&mut broker, |heard| !heard.is_empty());
     assert!(matches!(&heard[0], BrokerEvent::Accepted(id) if id.as_str() == "by-hand.1"), "{heard:?}");
     assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[test]
+fn an_order_of_options_is_said_to_have_no_name_here() {
+    let server = Hostile::new();
+    let mut broker = broker(&server);
+    let options = json!({ "symbol": "", "side": "", "type": "", "order_class": "mleg", "position_intent": "" });
+    server.reply([plain(200, &row("1", id(1).as_str(), options).to_string())]);
+    let outcome = broker.find(&id(1));
+    assert!(matches!(&outcome, Err(Failure::Unclear(words)) if words.contains("no name here")), "{outcome:?}");
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl Client {
     pub(super) async fn find(&self, id: &ClientOrderId) -> Result<Option<OrderStatus>, Failure> {
         let Some(row) = self.order(id).await? else { return Ok(None) };
         let fills = self.fills(std::slice::from_ref(&row)).await?;
-        row.told(id.clone(), &fills).map(Some).map_err(Failure::Unclear)
+        row.told(id.clone(), &fills, now()).map(Some).map_err(Failure::Unclear)
     }
 
     /// Everything that works.
@@ -142,7 +142,7 @@ impl Client {
         let told = working.iter().map(|row| {
             let known = self.names(|names| names.ours(&row.id).cloned());
             let id = known.unwrap_or_else(|| ClientOrderId::told(row.client_order_id.as_str()));
-            row.told(id, &fills).map_err(Failure::Unclear)
+            row.told(id, &fills, now()).map_err(Failure::Unclear)
         });
         told.collect()
     }
@@ -380,6 +380,12 @@ impl Client {
             }
         }
     }
+}
+
+/// By our clock.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 fn unknown(id: &ClientOrderId) -> Failure {

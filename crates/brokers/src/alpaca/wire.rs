@@ -4,16 +4,21 @@ use std::fmt;
 
 use domain::{Money, OrderKind, Price, Quantity, Symbol, TimeInForce, Timestamp, Trail};
 use engine::OrderEnd;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use trading::{BrokerEvent, ClientOrderId, Execution, State, Ticket};
 
 use super::names;
+
+/// How long after an order has filled its fills may be told, in nanoseconds.
+const FILLS_LATE_MAX: i64 = 60_000_000_000;
 
 /// To buy or to sell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Side {
     Buy,
+    #[serde(alias = "sell_short")]
     Sell,
 }
 
@@ -304,12 +309,18 @@ impl Replacement {
     }
 }
 
+/// Nothing where it is none of ours: an order of options has an empty text for its symbol and side, and must not make
+/// the others unreadable.
+fn of_ours<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(deserializer)?).ok())
+}
+
 /// An order, as Alpaca tells it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct OrderRow {
     pub(super) id: String,
     pub(super) client_order_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "of_ours")]
     pub(super) symbol: Option<Symbol>,
     #[serde(default)]
     pub(super) qty: Option<Quantity>,
@@ -319,9 +330,9 @@ pub(super) struct OrderRow {
     pub(super) filled_avg_price: Option<Price>,
     #[serde(default)]
     pub(super) order_class: Option<Class>,
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", deserialize_with = "of_ours")]
     pub(super) kind: Option<Type>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "of_ours")]
     pub(super) side: Option<Side>,
     pub(super) status: Status,
     pub(super) created_at: Timestamp,
@@ -362,7 +373,15 @@ impl OrderRow {
     }
 
     /// As we tell it, under the given name and with what has been read of the account's fills.
-    pub(super) fn told(&self, id: ClientOrderId, fills: &[Activity]) -> Result<trading::OrderStatus, String> {
+    ///
+    /// An order may be filled a moment before its fills are told. That is waited for, because a price that only
+    /// explains an average is not one at which anything traded.
+    pub(super) fn told(
+        &self,
+        id: ClientOrderId,
+        fills: &[Activity],
+        now: Timestamp,
+    ) -> Result<trading::OrderStatus, String> {
         let nameless = || format!("Alpaca's order {} is in something that has no name here", self.id);
         let symbol = self.symbol.clone().ok_or_else(nameless)?;
         let side = self.side.ok_or_else(nameless)?;
@@ -370,7 +389,11 @@ impl OrderRow {
         let mut executions: Vec<Execution> = own.map(|fill| fill.execution(id.clone())).collect();
         executions.sort_by_key(|execution| execution.cumulative);
         executions.dedup_by_key(|execution| execution.cumulative);
-        executions.extend(self.untold(&id, side, &executions));
+        let untold = self.untold(&id, side, &executions);
+        if untold.as_ref().is_some_and(|one| now.nanos().saturating_sub(one.at.nanos()) < FILLS_LATE_MAX) {
+            return Err(format!("the fills of Alpaca's order {} are not told yet", self.id));
+        }
+        executions.extend(untold);
         Ok(trading::OrderStatus {
             id,
             symbol,

@@ -1,4 +1,5 @@
 //! What the tests of both sides need: tickets, and waiting for what a broker says.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::time::{Duration, Instant};
 
