@@ -308,6 +308,25 @@ def test_the_socket_knows_nobody_with_wrong_keys(venue):
     asyncio.run(knock())
 
 
+def test_nobody_listens_who_has_not_said_who_he_is(venue, client):
+    import asyncio
+    import json
+
+    from websockets.asyncio.client import connect
+
+    async def knock():
+        async with connect(f"ws://127.0.0.1:{venue.port}/stream") as socket:
+            for said in ["no json", json.dumps({"action": "listen", "data": {"streams": ["trade_updates"]}})]:
+                await socket.send(said)
+                answer = json.loads(await asyncio.wait_for(socket.recv(), 5))
+                assert answer["stream"] == "error"
+            client.submit_order(limit(1, 100))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(socket.recv(), 0.3)
+
+    asyncio.run(knock())
+
+
 @pytest.mark.parametrize(
     ("order", "code", "words", "http"),
     [

@@ -667,6 +667,9 @@ mod tests {
         sessions: &'static [Session],
         last: i64,
         ticks: i64,
+        /// Fills that were looked at, and the position after them; none while a split restates both.
+        seen: usize,
+        position: Option<Quantity>,
     }
 
     impl Day {
@@ -679,7 +682,15 @@ mod tests {
             let floor = Floor::new(PaperBroker::new(costs, &symbols, cash), &symbols, cash, limits);
             let first = Calendar::nyse().sessions().iter().position(|session| session.date.year() == 2024).unwrap();
             let sessions = &Calendar::nyse().sessions()[first..];
-            let mut day = Self { house: House::new(floor), dice: Dice(seed), sessions, last: 100, ticks: 0 };
+            let mut day = Self {
+                house: House::new(floor),
+                dice: Dice(seed),
+                sessions,
+                last: 100,
+                ticks: 0,
+                seen: 0,
+                position: Some(Quantity::ZERO),
+            };
             day.house.market(&Market::Opened(day.sessions[0])).unwrap();
             day.tick();
             day
@@ -709,6 +720,7 @@ mod tests {
                 let kind = ActionKind::Split { ratio };
                 let action = CorporateAction { instrument, ex_date: self.sessions[0].date, kind };
                 self.house.market(&Market::Action(action)).unwrap();
+                self.position = None;
                 self.last = if self.last > 110 { self.last / 2 } else { self.last * 2 }.clamp(60, 160);
             }
         }
@@ -787,6 +799,22 @@ mod tests {
                 assert_eq!(row.status == Status::Filled, row.filled == row.quantity, "{row:?}");
                 traded = traded.add(row.side.signed(filled)).unwrap();
             }
+            // What is over has no exits that wait for it.
+            for row in house.rows.iter().filter(|row| row.status == Status::Held && row.floor.is_none()) {
+                assert!(row.parent.is_some_and(|parent| house.rows[parent].is_open()), "{row:?}");
+            }
+            // An exit takes no position away from flat.
+            if let Some(mut position) = self.position {
+                for fill in &house.fills[self.seen..] {
+                    let row = &house.rows[fill.order];
+                    let after = position.add(row.side.signed(fill.quantity)).unwrap();
+                    let shrinks = after.abs() < position.abs() && after.signum() * position.signum() >= 0;
+                    assert!(shrinks || !row.exits, "{position} {row:?} {fill:?}");
+                    position = after;
+                }
+            }
+            self.seen = house.fills.len();
+            self.position = Some(house.floor.book().position(InstrumentId(0)));
             // The three who know of it agree on what works.
             let mut rows: Vec<_> =
                 house.rows.iter().filter(|row| row.works_on_floor()).filter_map(|row| row.floor.clone()).collect();
