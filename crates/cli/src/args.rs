@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{SessionDate, Symbol, Timestamp};
+use domain::{Money, SessionDate, Symbol, Timestamp};
+
+use crate::live::kill::Which;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -148,6 +150,25 @@ Examples:
   algotrading paper run.toml --lake lake --follow --limits limits.toml
   algotrading paper run.toml --feed prices.jsonl --out trading/try")]
     Paper(Paper),
+    /// Trade a run file at a broker, in one process.
+    ///
+    /// The account lies in a folder, as on paper. The broker's books count: at the start, after the line was down and at
+    /// each close orders, positions and cash are compared; ours are put right, and nothing new is begun until somebody
+    /// accepts the difference by name. Started again it replays its journal and asks the broker about every open order.
+    #[command(after_help = "\
+Credentials come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY, APCA_API_BASE_URL (Alpaca's paper trading
+unless said).
+
+Examples:
+  algotrading live run.toml --broker alpaca --limits limits.toml --feed - --trade-real-money
+  algotrading accept --strategy run --by alice --reason \"deposit of Friday\"")]
+    Live(Live),
+    /// Accept every difference from the broker's books so far, so that the strategy may go on.
+    Accept(Say),
+    /// Enable a strategy again that was stopped because it repeated itself too often.
+    Reenable(Say),
+    /// Say what a strategy may still do: normal, reduce-only, cancel or flatten.
+    Control(Control),
     /// Cancel everything and close every position, now: of a strategy, an account or all of them.
     ///
     /// A program that trades the account obeys before anything else; the record says what was cancelled and closed, and
@@ -191,6 +212,110 @@ pub struct Paper {
     pub json: bool,
 }
 
+/// `algotrading live`
+#[derive(Debug, Args)]
+pub struct Live {
+    /// The run.
+    #[command(flatten)]
+    pub run_file: RunFile,
+    /// The broker.
+    #[arg(long, value_enum)]
+    pub broker: BrokerName,
+    /// What the house allows, beside the run file's own limits.
+    #[arg(long, value_name = "FILE")]
+    pub limits: PathBuf,
+    /// Lines of prices (`algotrading paper --help` shows them); - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub feed: PathBuf,
+    /// Yes, orders go to the broker.
+    #[arg(long)]
+    pub trade_real_money: bool,
+    /// The strategy's name, for its orders; the run file's unless said.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Folder of the account; trading/BROKER-NAME unless said.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Difference in cash that counts as none.
+    #[arg(long, value_name = "MONEY", default_value = "0.01", value_parser = money)]
+    pub cash_tolerance: Money,
+    /// Seconds without a price of an instrument, inside a session, after which nothing is begun in it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub silence: u32,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BrokerName {
+    /// Alpaca's Trading API.
+    Alpaca,
+}
+
+impl BrokerName {
+    /// As it stands in names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alpaca => "alpaca",
+        }
+    }
+}
+
+/// What a person says to accounts.
+#[derive(Debug, Args)]
+pub struct Say {
+    /// Which accounts.
+    #[command(flatten)]
+    pub which: WhichAccounts,
+    /// Folder that holds accounts, or is one.
+    #[arg(long, default_value = "trading", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Who says it.
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// `algotrading control`
+#[derive(Debug, Args)]
+pub struct Control {
+    /// What may still be done.
+    #[arg(value_enum)]
+    pub mode: ModeName,
+    /// To whom, by whom, why.
+    #[command(flatten)]
+    pub say: Say,
+}
+
+/// What a strategy may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Anything.
+    Normal,
+    /// Only what brings positions towards flat.
+    ReduceOnly,
+    /// Nothing new; what works is cancelled, positions stay.
+    Cancel,
+    /// What works is cancelled and every position closed.
+    Flatten,
+}
+
+impl From<ModeName> for engine::Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Normal => Self::Normal,
+            ModeName::ReduceOnly => Self::ReduceOnly,
+            ModeName::Cancel => Self::Cancel,
+            ModeName::Flatten => Self::Flatten,
+        }
+    }
+}
+
 /// `algotrading kill`
 #[derive(Debug, Args)]
 pub struct Kill {
@@ -209,6 +334,9 @@ pub struct Kill {
     /// Seconds to watch.
     #[arg(long, default_value_t = 30)]
     pub wait: u16,
+    /// The lake, for a strategy with a model, of an account at a broker that no program trades now.
+    #[command(flatten)]
+    pub lake: InLake,
     /// Print the record as JSON.
     #[arg(long)]
     pub json: bool,
@@ -227,6 +355,18 @@ pub struct WhichAccounts {
     /// Every one.
     #[arg(long)]
     pub all: bool,
+}
+
+impl WhichAccounts {
+    /// Which ones are meant.
+    #[must_use]
+    pub fn which(&self) -> Which {
+        match (&self.strategy, &self.account) {
+            (Some(name), _) => Which::Strategy(name.clone()),
+            (_, Some(name)) => Which::Broker(name.clone()),
+            _ => Which::All,
+        }
+    }
 }
 
 /// `algotrading journal`
@@ -712,4 +852,9 @@ fn timestamp(text: &str) -> Result<Timestamp, String> {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1000.0).contains(rate));
     rate.ok_or_else(|| "write how many sessions in a second, from 0.001 to 1000".to_owned())
+}
+
+fn money(text: &str) -> Result<Money, String> {
+    let money = Money::parse(text).ok().filter(|money| money.signum() >= 0);
+    money.ok_or_else(|| "write an amount of money, 0 or more".to_owned())
 }

@@ -4,7 +4,7 @@
 //! told and the journal of every step ([`kept`]), and what people asked for ([`requests`]). The loop ([`drive`]) takes
 //! requests first, then the market ([`feeds`]), and gives both to [`trading::Trader`].
 //!
-//! In reading order: [`account`], [`kept`], [`requests`], [`feeds`], [`limits`], [`drive`], [`paper`], [`kill`].
+//! In reading order: [`account`], [`kept`], [`requests`], [`feeds`], [`limits`], [`drive`], [`paper`], [`real`], [`kill`].
 
 pub mod account;
 pub mod drive;
@@ -14,4 +14,5 @@ pub mod kill;
 
 pub mod limits;
 pub mod paper;
+pub mod real;
 pub mod requests;

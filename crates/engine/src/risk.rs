@@ -3,7 +3,9 @@
 //! Every limit is judged at the worst the account's working orders could do, so that no sequence of fills takes a
 //! position past it. An order that can only shrink a position always passes: risk must never trap anyone.
 
-use domain::{InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, Symbol, TimeInForce};
+use domain::{
+    InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, Symbol, TimeInForce,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Book;

@@ -1,8 +1,8 @@
 //! Where market events come from.
 
 use domain::{
-    ActionKind, Bar, Calendar, CalendarError, CorporateAction, Decisions, InstrumentId, Money, Notional, Price, Quantity,
-    Ratio, Session, SessionDate, Strategy, Symbol, Timestamp, View,
+    ActionKind, Bar, Calendar, CalendarError, CorporateAction, Decisions, InstrumentId, Money, Notional, Price,
+    Quantity, Ratio, Session, SessionDate, Strategy, Symbol, Timestamp, View,
 };
 use serde::Deserialize;
 

@@ -62,7 +62,9 @@ impl Ladder {
             let Some(at) = at else { continue };
             if !(at > 0.0 && at <= 1.0) {
                 let name = step.name();
-                return Err(format!("{what}.{name} is {at}; it must be a fraction of the equity, more than 0 and at most 1"));
+                return Err(format!(
+                    "{what}.{name} is {at}; it must be a fraction of the equity, more than 0 and at most 1"
+                ));
             }
             if at < before {
                 return Err(format!("{what}.{} is {at}, less than a milder step; put the steps in order", step.name()));
@@ -215,9 +217,8 @@ mod tests {
     fn the_steps_come_in_order_and_each_is_told_once() {
         let mut guardian = Guardian::new(Ladders::default());
         guardian.opened(money("100"));
-        let told = ["100", "98", "96.5", "96.4", "94", "93", "89", "88"].map(|equity| {
-            guardian.judge(Some(money(equity))).map(|breach| breach.step.name())
-        });
+        let told = ["100", "98", "96.5", "96.4", "94", "93", "89", "88"]
+            .map(|equity| guardian.judge(Some(money(equity))).map(|breach| breach.step.name()));
         assert_eq!(told, [None, None, Some("warn"), None, Some("reduce_only"), None, Some("flatten"), None]);
     }
 
@@ -230,7 +231,10 @@ mod tests {
             guardian.opened(equity);
             told.extend(guardian.judge(Some(equity)));
         }
-        assert_eq!(told.first().map(|breach| breach.what.as_str()), Some("the drawdown is 15.00 % of the equity, and 15.00 % is the limit"));
+        assert_eq!(
+            told.first().map(|breach| breach.what.as_str()),
+            Some("the drawdown is 15.00 % of the equity, and 15.00 % is the limit")
+        );
         assert_eq!(told.last().map(|breach| breach.step), Some(Step::Control(Mode::Flatten)));
         assert_eq!(told.len(), 3, "each step once, however long it stays broken");
     }

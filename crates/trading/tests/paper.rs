@@ -29,7 +29,10 @@ fn costs(harsh: bool) -> Costs {
 
 fn limits(tight: bool) -> Limits {
     if !tight {
-        return Limits { margin: Margin { initial_long: 0.5, initial_short: 0.5, maintenance: 0.25 }, ..Limits::default() };
+        return Limits {
+            margin: Margin { initial_long: 0.5, initial_short: 0.5, maintenance: 0.25 },
+            ..Limits::default()
+        };
     }
     Limits {
         position_quantity_max: Some(market::shares(250)),

@@ -170,7 +170,13 @@ fn word(value: &impl Serialize) -> String {
 fn record(record: &Record, symbols: &[Symbol]) -> Option<String> {
     let order = |order: &domain::Order| {
         let side = if order.quantity.signum() < 0 { "sell" } else { "buy" };
-        format!("{side} {} {} {} (order {:x})", order.quantity.abs(), name(symbols, order.instrument), order.kind, order.id.0)
+        format!(
+            "{side} {} {} {} (order {:x})",
+            order.quantity.abs(),
+            name(symbols, order.instrument),
+            order.kind,
+            order.id.0
+        )
     };
     Some(match record {
         Record::Ordered(sent) => order(sent),
@@ -193,7 +199,8 @@ impl Lines for ReadOnly {
         let mut line = Vec::new();
         let read = self.0.read_until(b'\n', &mut line);
         let place = self.1.display().to_string();
-        let count = read.map_err(|source| LinesError::Failed { doing: "cannot read", place, source: Box::new(source) })?;
+        let count =
+            read.map_err(|source| LinesError::Failed { doing: "cannot read", place, source: Box::new(source) })?;
         Ok((count > 0 && line.pop() == Some(b'\n')).then_some(line))
     }
 

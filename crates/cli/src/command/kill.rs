@@ -4,20 +4,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::data;
+use super::{data, live};
 use crate::args::Kill;
-use crate::live::kill::{self, Killed, Which};
+use crate::live::kill::{self, Killed};
 use crate::print::Reply;
 
 pub(super) fn run(args: &Kill) -> Result<Reply> {
-    let which = match (&args.which.strategy, &args.which.account) {
-        (Some(name), _) => Which::Strategy(name.clone()),
-        (_, Some(name)) => Which::Broker(name.clone()),
-        _ => Which::All,
-    };
-    let accounts = kill::accounts(&args.root, &which)?;
+    let accounts = kill::accounts(&args.root, &args.which.which())?;
     let wait = Duration::from_secs(u64::from(args.wait));
-    let killed = kill::kill(&accounts, &args.by, &args.reason, data::now()?, wait)?;
+    let killed = kill::kill(&accounts, &args.by, &args.reason, data::now()?, wait, &|place, account, wait| {
+        live::obey_alone(place, account, &args.lake.lake, wait)
+    })?;
     let mut reply = if args.json { Reply::json(&killed)? } else { Reply::ok(text(&killed)) };
     reply.failed = killed.iter().any(|one| !one.flat);
     Ok(reply)

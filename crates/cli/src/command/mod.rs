@@ -8,6 +8,7 @@ pub mod features;
 pub mod import_model;
 pub mod journal;
 pub mod kill;
+pub mod live;
 pub mod lookahead;
 pub mod model;
 pub mod paper;
@@ -24,6 +25,7 @@ use strategies::{Inputs, StrategyConfig};
 use crate::args::{Cli, Data, Journal, RunFile, Verb};
 use crate::backtest::Prepared;
 use crate::config::RunConfig;
+use crate::live::requests::Ask;
 use crate::print::Reply;
 use crate::{layers, shelf, sibling, targets};
 
@@ -59,6 +61,10 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Eod(args) => eod::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Paper(args) => paper::run(&args),
+        Verb::Live(args) => live::run(&args),
+        Verb::Accept(args) => live::say(&args, &Ask::Accept),
+        Verb::Reenable(args) => live::say(&args, &Ask::Reenable),
+        Verb::Control(args) => live::say(&args.say, &Ask::Control(args.mode.into())),
         Verb::Kill(args) => kill::run(&args),
         Verb::Journal(Journal::Verify(args)) => journal::verify(&args),
         Verb::Journal(Journal::Show(args)) => journal::show(&args),

@@ -38,12 +38,12 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
 }
 
 /// The time by the machine's clock.
-fn now() -> domain::Timestamp {
+pub(super) fn now() -> domain::Timestamp {
     data::now().unwrap_or_default()
 }
 
 /// Set when the user or the system wants the program to end.
-fn stop_on_signals() -> Arc<AtomicBool> {
+pub(super) fn stop_on_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&stop);
     tokio::spawn(async move {

@@ -68,11 +68,7 @@ pub struct StrategyLimits {
 impl Default for StrategyLimits {
     fn default() -> Self {
         let Ladders { daily_loss, drawdown } = Ladders::default();
-        Self {
-            daily_loss,
-            drawdown,
-            missing: Mode::ReduceOnly,
-        }
+        Self { daily_loss, drawdown, missing: Mode::ReduceOnly }
     }
 }
 
@@ -94,8 +90,16 @@ fn limits(lake: &Lake) -> Result<LimitsFile> {
         .map(|(name, limits)| (format!("strategies.{name}"), limits))
         .chain([("limits".to_owned(), &file.limits)])
     {
-        limits.daily_loss.check(&format!("{name}.daily_loss")).map_err(anyhow::Error::msg).with_context(|| format!("`{LIMITS}`"))?;
-        limits.drawdown.check(&format!("{name}.drawdown")).map_err(anyhow::Error::msg).with_context(|| format!("`{LIMITS}`"))?;
+        limits
+            .daily_loss
+            .check(&format!("{name}.daily_loss"))
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("`{LIMITS}`"))?;
+        limits
+            .drawdown
+            .check(&format!("{name}.drawdown"))
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("`{LIMITS}`"))?;
     }
     Ok(file)
 }

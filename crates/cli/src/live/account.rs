@@ -62,7 +62,9 @@ impl Place {
             read => read.with_context(|| format!("cannot read `{}`", path.display()))?,
         };
         let account = serde_json::from_slice(&bytes);
-        account.map(Some).with_context(|| format!("`{}` is damaged; restore it, or begin another account", path.display()))
+        account
+            .map(Some)
+            .with_context(|| format!("`{}` is damaged; restore it, or begin another account", path.display()))
     }
 
     /// The account of a run file: begun, or the one that is there.

@@ -21,6 +21,15 @@ use crate::collect::Collector;
 /// What a person sees of an account, for whoever looks into its folder.
 pub const STATUS: &str = "status.json";
 
+/// Comparing the books with a broker elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Books {
+    /// Difference in cash that counts as none.
+    pub tolerance: Money,
+    /// Whether nothing may be decided before they have been compared.
+    pub due: bool,
+}
+
 /// What the loop works with beside the trader.
 pub struct Drive {
     /// The account.
@@ -39,6 +48,8 @@ pub struct Drive {
     pub pace: Option<Duration>,
     /// Whether time goes by outside of the feed: what is silent is stale, what was put off is done later.
     pub clock: Option<fn() -> Timestamp>,
+    /// Set where the broker is elsewhere: books are compared at the start, after the line was down, and at each close.
+    pub books: Option<Books>,
     /// Set from outside when it is to stop.
     pub stop: Arc<AtomicBool>,
     /// Sees the account after each turn.
@@ -104,7 +115,20 @@ impl Drive {
                     if let Some(clock) = self.clock {
                         trader.turn(clock())?;
                     }
+                    if matches!(event, Market::Closed) {
+                        // Decisions follow: not before the books are known to agree.
+                        if let Some(books) = &mut self.books {
+                            books.due = true;
+                        }
+                        self.settle(trader)?;
+                        if self.stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                    }
                     trader.market(&event)?;
+                    if matches!(event, Market::Opened(_)) {
+                        self.compare(trader)?;
+                    }
                     self.watch(trader, &event, true)?;
                     busy = true;
                     if matches!(event, Market::Closed) {
@@ -119,6 +143,7 @@ impl Drive {
                     if let Some(clock) = self.clock {
                         trader.turn(clock())?;
                     }
+                    self.compare(trader)?;
                 }
                 Next::End => break,
             }
@@ -129,6 +154,43 @@ impl Drive {
         }
         self.heads.sync()?;
         self.show(trader, &mut written, true)
+    }
+
+    /// Compares the books if that is due and the broker answers. False while it is still due.
+    fn compare<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
+        let (Some(books), Some(clock)) = (&mut self.books, self.clock) else { return Ok(true) };
+        books.due |= trader.desk().came_back();
+        if !books.due || trader.engine().session().is_none() {
+            return Ok(!books.due);
+        }
+        if let trading::Books::Compared { differences } = trader.reconcile(clock(), books.tolerance)? {
+            books.due = false;
+            if differences > 0 {
+                eprintln!(
+                    "warning: the books differed from the broker's in {differences} points; ours were put right, and \
+                     nothing new is begun until somebody accepts it (algotrading accept)"
+                );
+            }
+        }
+        Ok(!books.due)
+    }
+
+    /// Waits until the books have been compared; hears people meanwhile.
+    fn settle<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<()> {
+        let mut said = None;
+        while !self.compare(trader)? && !self.stop.load(Ordering::Relaxed) {
+            let trouble = trader.desk_ref().trouble().map(str::to_owned);
+            if trouble.is_some() && trouble != said {
+                eprintln!("warning: waiting for the broker: {}", trouble.as_deref().unwrap_or_default());
+                said = trouble;
+            }
+            thread::sleep(Duration::from_millis(WAIT_MS));
+            self.requests.obey(trader)?;
+            if let Some(clock) = self.clock {
+                trader.turn(clock())?;
+            }
+        }
+        Ok(())
     }
 
     fn head<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<()> {
@@ -184,16 +246,23 @@ impl Drive {
         if !changed && written.is_some_and(|written| written.elapsed() < STATUS_EVERY) {
             return Ok(());
         }
-        let snapshot = trader.snapshot(self.deposit)?;
-        (self.seen)(&snapshot);
-        if changed || written.is_none() {
-            let path = self.place.file(STATUS);
-            let draft = self.place.file(".status.draft");
-            let text = serde_json::to_vec_pretty(&snapshot)?;
-            let put = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
-            put.with_context(|| format!("cannot write `{}`; make room", path.display()))?;
-        }
+        self.look(trader)?;
         *written = Some(Instant::now());
         Ok(())
+    }
+
+    /// Looks at the account and leaves what was seen for others.
+    ///
+    /// # Errors
+    /// A figure that does not fit its type, or the folder cannot be written.
+    pub fn look<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<Snapshot> {
+        let snapshot = trader.snapshot(self.deposit)?;
+        (self.seen)(&snapshot);
+        let path = self.place.file(STATUS);
+        let draft = self.place.file(".status.draft");
+        let text = serde_json::to_vec_pretty(&snapshot)?;
+        let put = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
+        put.with_context(|| format!("cannot write `{}`; make room", path.display()))?;
+        Ok(snapshot)
     }
 }

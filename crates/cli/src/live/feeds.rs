@@ -106,7 +106,8 @@ impl FromText {
         if path == Path::new("-") {
             thread::spawn(move || send(std::io::stdin().lock(), &sender));
         } else {
-            let file = std::fs::File::open(path).with_context(|| format!("cannot read the feed `{}`", path.display()))?;
+            let file =
+                std::fs::File::open(path).with_context(|| format!("cannot read the feed `{}`", path.display()))?;
             thread::spawn(move || send(std::io::BufReader::new(file), &sender));
         }
         Ok(Self { lines, text: Text::new(symbols) })

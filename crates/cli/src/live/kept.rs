@@ -29,7 +29,8 @@ impl Recorder {
         while let Some(line) = lines.next_line()? {
             let number = known.len() + 1;
             let event = serde_json::from_slice(&line);
-            known.push(event.with_context(|| format!("line {number} of `{}` was changed; restore it", path.display()))?);
+            known
+                .push(event.with_context(|| format!("line {number} of `{}` was changed; restore it", path.display()))?);
         }
         Ok((Self(Arc::new(Mutex::new(lines))), known))
     }

@@ -62,8 +62,9 @@ pub struct Killed {
 /// There is none.
 pub fn accounts(root: &Path, which: &Which) -> Result<Vec<(Place, Account)>> {
     let mut found = Vec::new();
-    let entries = fs::read_dir(root)
-        .with_context(|| format!("cannot look for accounts below `{}`; say where they are with --root", root.display()))?;
+    let entries = fs::read_dir(root).with_context(|| {
+        format!("cannot look for accounts below `{}`; say where they are with --root", root.display())
+    })?;
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     folders.push(root.to_owned());
     folders.sort();
@@ -94,9 +95,18 @@ fn is_running(place: &Place) -> bool {
 /// Asks accounts to stop and close everything, all of them before any is waited for; then watches them until they are
 /// flat or the time is over.
 ///
+/// An account at a broker that no program trades is closed by `alone`.
+///
 /// # Errors
 /// A folder cannot be written or read.
-pub fn kill(accounts: &[(Place, Account)], by: &str, reason: &str, at: Timestamp, wait: Duration) -> Result<Vec<Killed>> {
+pub fn kill(
+    accounts: &[(Place, Account)],
+    by: &str,
+    reason: &str,
+    at: Timestamp,
+    wait: Duration,
+    alone: &dyn Fn(&Place, &Account, Duration) -> Result<bool>,
+) -> Result<Vec<Killed>> {
     let begun = Instant::now();
     let mut watched = Vec::new();
     for (place, account) in accounts {
@@ -131,6 +141,17 @@ pub fn kill(accounts: &[(Place, Account)], by: &str, reason: &str, at: Timestamp
                 }
                 thread::sleep(Duration::from_millis(10));
             }
+        } else if account.broker != "paper" {
+            moment(&mut record, begun, "no program trades it now: asking the broker".to_owned());
+            match alone(place, account, wait) {
+                Ok(done) => flat = done,
+                Err(error) => moment(&mut record, begun, format!("it could not be closed: {error:#}")),
+            }
+            let mut tail = Tail { from, rest: Vec::new(), obeyed: None };
+            if place.file(JOURNAL).exists() {
+                tail.read(&place.file(JOURNAL), number, &account.facts.symbols, begun, &mut record)?;
+            }
+            moment(&mut record, begun, if flat { "flat, and nothing works" } else { "not flat" }.to_owned());
         } else {
             let text = "no program trades it now; the next one that does obeys before anything else";
             moment(&mut record, begun, text.to_owned());

@@ -109,8 +109,14 @@ mod tests {
         assert_eq!(complaint("version = 2"), "it has version 2, and this program reads 1");
         assert!(complaint("version = 1\n[limits]\norder_max = 3").contains("unknown field `order_max`"));
         let ladder = "version = 1\n[guardian]\ndaily_loss = { warn = 0.2, flatten = 0.1 }";
-        assert_eq!(complaint(ladder), "guardian.daily_loss.flatten is 0.1, less than a milder step; put the steps in order");
-        assert_eq!(complaint("version = 1\n[limits]\ndaily_loss_max = -3"), "risk.daily_loss_max is -3; it must be 0 or more");
+        assert_eq!(
+            complaint(ladder),
+            "guardian.daily_loss.flatten is 0.1, less than a milder step; put the steps in order"
+        );
+        assert_eq!(
+            complaint("version = 1\n[limits]\ndaily_loss_max = -3"),
+            "risk.daily_loss_max is -3; it must be 0 or more"
+        );
     }
 
     #[test]

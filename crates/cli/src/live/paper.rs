@@ -112,6 +112,7 @@ impl Paper {
             guardian: Guardian::new(self.house.ladders.clone()),
             pace: self.pace,
             clock: live.then_some(self.clock),
+            books: None,
             stop: Arc::clone(stop),
             seen,
             collector: Arc::clone(&collector),
@@ -139,29 +140,13 @@ impl Paper {
         let instruments = self.account.facts.symbols.len();
         let mut strategy = self.config.strategy.build(instruments, self.inputs.clone())?;
         if let Some(first) = warm {
-            let history = self.history(first)?;
+            let history = match history_kept(&self.place)? {
+                Some(history) => history,
+                None => keep_history(&self.place, &self.location, &self.config, first)?,
+            };
             warm_up(&mut strategy, instruments, Calendar::nyse(), &history);
         }
         Ok(strategy)
-    }
-
-    /// What the lake knew before the first session: kept, so that a restart sees the same.
-    fn history(&self, first: SessionDate) -> Result<Vec<Market>> {
-        if let Some(history) = history_kept(&self.place)? {
-            return Ok(history);
-        }
-        let path = self.place.file(WARM_UP);
-        let recorded = feeds::history(&self.location, &self.config, Some(first))?;
-        let events = trading::feed::replay(Calendar::nyse(), &recorded, None)?;
-        let mut text = String::new();
-        for event in &events {
-            text.push_str(&serde_json::to_string(event)?);
-            text.push('\n');
-        }
-        let draft = self.place.file(".warm-up.draft");
-        let put = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
-        put.with_context(|| format!("cannot write `{}`; make room", path.display()))?;
-        Ok(events)
     }
 
     fn trader(&self, strategy: Box<dyn Strategy + Send>, recorder: &Recorder) -> Result<Running> {
@@ -190,6 +175,25 @@ pub fn history_kept(place: &Place) -> Result<Option<Vec<Market>>> {
     events.map(Some).with_context(|| format!("`{}` was changed; restore it", path.display()))
 }
 
+/// Keeps what the lake knew before the first session, so that a restart shows the strategy the same.
+///
+/// # Errors
+/// The lake cannot be read, or the folder cannot be written.
+pub fn keep_history(place: &Place, location: &str, config: &RunConfig, first: SessionDate) -> Result<Vec<Market>> {
+    let path = place.file(WARM_UP);
+    let recorded = feeds::history(location, config, Some(first))?;
+    let events = trading::feed::replay(Calendar::nyse(), &recorded, None)?;
+    let mut text = String::new();
+    for event in &events {
+        text.push_str(&serde_json::to_string(event)?);
+        text.push('\n');
+    }
+    let draft = place.file(".warm-up.draft");
+    let put = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
+    put.with_context(|| format!("cannot write `{}`; make room", path.display()))?;
+    Ok(events)
+}
+
 /// The last session whose close was told.
 fn last_closed(known: &[Market]) -> Option<SessionDate> {
     let mut open = None;
@@ -211,7 +215,9 @@ fn opening(feed: &mut FromText, stop: &AtomicBool) -> Result<Vec<Market>> {
             Next::Event(event @ Market::Opened(_)) => return Ok(vec![event]),
             Next::Event(_) => bail!("the feed begins in the middle of a session; begin with a line {{\"open\": DATE}}"),
             Next::End => bail!("the feed ended before any session opened; its first line is {{\"open\": DATE}}"),
-            Next::Nothing if stop.load(std::sync::atomic::Ordering::Relaxed) => bail!("stopped before any session opened"),
+            Next::Nothing if stop.load(std::sync::atomic::Ordering::Relaxed) => {
+                bail!("stopped before any session opened")
+            }
             Next::Nothing => {}
         }
     }
