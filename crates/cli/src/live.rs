@@ -1,0 +1,18 @@
+//! Trading on paper and live in one process, on a folder.
+//!
+//! The folder of an account holds what must outlive the process: who trades what ([`account`]), the market as it was
+//! told and the journal of every step ([`kept`]), and what people asked for ([`requests`]). The loop ([`drive`]) takes
+//! requests first, then the market ([`feeds`]), and gives both to [`trading::Trader`].
+//!
+//! In reading order: [`account`], [`kept`], [`requests`], [`feeds`], [`limits`], [`drive`], [`paper`], [`real`], [`kill`].
+
+pub mod account;
+pub mod drive;
+pub mod feeds;
+pub mod kept;
+pub mod kill;
+
+pub mod limits;
+pub mod paper;
+pub mod real;
+pub mod requests;
