@@ -109,7 +109,11 @@ pub fn schema<T: Settings>() -> serde_json::Value {
     schema.to_value()
 }
 
-pub(crate) fn parse(text: &str) -> Result<Table, String> {
+/// A layer from its text.
+///
+/// # Errors
+/// It is not TOML.
+pub fn parse(text: &str) -> Result<Table, String> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         format!("line {line}: {}", one_line(error.message()))

@@ -118,7 +118,7 @@ struct Request {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Hello { own_market: bool },
+    Hello { account: String, own_market: bool },
     Done,
     Found(Option<OrderStatus>),
     Working(Vec<OrderStatus>),
@@ -214,15 +214,15 @@ impl<C: Channel> RemoteBroker<C> {
         }
     }
 
-    /// Makes itself known. True if the broker is its own market.
+    /// Makes itself known; gives the name of the broker, and whether it is its own market.
     ///
     /// # Errors
     /// [`Failure`]; try again.
-    pub fn hello(&mut self) -> Result<bool, Failure> {
+    pub fn hello(&mut self) -> Result<(String, bool), Failure> {
         match self.call(Ask::Hello)? {
-            Answer::Hello { own_market } => {
+            Answer::Hello { account, own_market } => {
                 self.own_market = own_market;
-                Ok(own_market)
+                Ok((account, own_market))
             }
             other => Err(unexpected(&other)),
         }
@@ -449,6 +449,8 @@ pub enum AdapterError {
 /// What an adapter is told about itself.
 #[derive(Debug)]
 pub struct Rules {
+    /// Name of the broker.
+    pub account: String,
     /// Whose orders it takes.
     pub owner: Owner,
     /// Whose orders those are that it makes itself to close positions.
@@ -652,6 +654,11 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
             }
         }
         Ok(count)
+    }
+
+    /// Last market event it has gone on to.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// The broker, to look at.
@@ -918,7 +925,7 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
             Ask::Hello => {
                 // Whoever trades from here on leads the market again.
                 self.flattening = false;
-                Answer::Hello { own_market: self.rules.own_market }
+                Answer::Hello { account: self.rules.account.clone(), own_market: self.rules.own_market }
             }
             Ask::Submit(sheets) => done(self.submit(sheets)?),
             Ask::Cancel(id) => done(self.broker.cancel(id)),

@@ -187,6 +187,7 @@ impl Site {
         let header = support::header(2, cash());
         let broker = PaperBroker::new(costs(), &header.instruments, header.cash);
         let rules = Rules {
+            account: "paper".to_owned(),
             owner: Owner::new("paper", "test").unwrap(),
             closer: Owner::new("paper_x", "test").unwrap(),
             symbols: header.instruments.clone(),

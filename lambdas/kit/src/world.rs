@@ -55,6 +55,11 @@ impl World {
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
+        Self::clock()
+    }
+
+    /// Now, by the machine's clock.
+    pub(crate) fn clock() -> Timestamp {
         let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_nanos(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
     }
@@ -180,5 +185,67 @@ impl World {
     /// It was not.
     pub fn given(&self, name: &str) -> Outcome<String> {
         required(name)
+    }
+
+    /// A variable that may be left out.
+    #[must_use]
+    pub fn perhaps(&self, name: &str) -> Option<String> {
+        variable(name)
+    }
+
+    /// A whole number that may be left out.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn number(&self, name: &str, otherwise: u64) -> Outcome<u64> {
+        number(name, otherwise)
+    }
+
+    /// The market stream.
+    ///
+    /// # Errors
+    /// Nobody named it.
+    pub fn stream(&self) -> Outcome<aws::stream::Kinesis> {
+        Ok(self.aws.stream(&required("MARKET_STREAM")?))
+    }
+
+    /// Orders on their way to the broker adapter.
+    ///
+    /// # Errors
+    /// Nobody named the queue.
+    pub fn orders(&self) -> Outcome<aws::queue::Sqs> {
+        Ok(self.aws.queue(&required("ORDERS_QUEUE_URL")?))
+    }
+
+    /// What became of them, on its way back.
+    ///
+    /// # Errors
+    /// Nobody named the queue.
+    pub fn executions(&self) -> Outcome<aws::queue::Sqs> {
+        Ok(self.aws.queue(&required("EXECUTIONS_QUEUE_URL")?))
+    }
+
+    /// The journals.
+    ///
+    /// # Errors
+    /// Nobody named the table.
+    pub fn journals(&self) -> Outcome<std::sync::Arc<aws::lines::DynamoLines>> {
+        Ok(std::sync::Arc::new(self.aws.lines(&required("JOURNAL_TABLE")?)))
+    }
+
+    /// Where finished journals are kept; none is possible.
+    ///
+    /// # Errors
+    /// It is no place.
+    pub fn archive(&self) -> Outcome<Option<aws::archive::LockedBucket>> {
+        Ok(variable("ARCHIVE").map(|place| self.aws.archive(&place)).transpose()?)
+    }
+
+    /// A name that no other process has.
+    #[must_use]
+    pub fn owner(&self, program: &str) -> String {
+        let draw = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+        let place = variable("HOSTNAME").unwrap_or_else(|| "this machine".to_owned());
+        format!("{program} {} on {place} ({draw:08x})", std::process::id())
     }
 }

@@ -84,7 +84,7 @@ pub(crate) fn load(config: RunConfig, run_file: &Path, location: &str) -> Result
 }
 
 /// What the rule of a run file needs beside its parameters.
-pub(crate) fn inputs(config: &RunConfig, run_file: &Path, location: &str) -> Result<Inputs> {
+pub fn inputs(config: &RunConfig, run_file: &Path, location: &str) -> Result<Inputs> {
     let table = targets::read(config, run_file, location)?;
     anyhow::ensure!(
         !table.is_empty() || !matches!(config.strategy, StrategyConfig::Targets { .. }),

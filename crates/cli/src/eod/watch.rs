@@ -79,6 +79,15 @@ struct LimitsFile {
     strategies: BTreeMap<String, StrategyLimits>,
 }
 
+/// The limits of one strategy, as the lake has them.
+///
+/// # Errors
+/// They make no sense.
+pub fn limits_of(lake: &Lake, strategy: &str) -> Result<StrategyLimits> {
+    let LimitsFile { limits, mut strategies } = limits(lake)?;
+    Ok(strategies.remove(strategy).unwrap_or(limits))
+}
+
 fn limits(lake: &Lake) -> Result<LimitsFile> {
     let Some(bytes) = lake.read(LIMITS)? else { return Ok(LimitsFile::default()) };
     let text = std::str::from_utf8(&bytes).with_context(|| format!("`{LIMITS}` is not text"))?;

@@ -106,7 +106,11 @@ impl Place {
     }
 }
 
-fn begin(broker: &str, strategy: &str, config: &RunConfig, limits: &str) -> Result<Account> {
+/// The account of a run file, not written down.
+///
+/// # Errors
+/// The run file has no text.
+pub fn begin(broker: &str, strategy: &str, config: &RunConfig, limits: &str) -> Result<Account> {
     let config_text = config.canonical()?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let input_sha256 = hex(&Sha256::digest(limits));

@@ -1,0 +1,178 @@
+//! A journal in a table, under a lease: [`journal::Lines`] of who holds it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use journal::{Lines, LinesError};
+use ports::CallError;
+use ports::lines::{self, Held, Lease, Line};
+
+use crate::Here;
+
+/// Journals that several threads may use.
+pub type Table = Arc<dyn lines::Lines + Send + Sync>;
+
+/// Milliseconds since 1970, by the machine's clock.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How long a lease lasts unless it is renewed, and how often it is.
+const LEASE_MS: i64 = 30_000;
+const RENEW_MS: i64 = 5_000;
+
+fn failed(doing: &'static str, journal: &str, source: CallError) -> LinesError {
+    LinesError::Failed { doing, place: journal.to_owned(), source: Box::new(source) }
+}
+
+fn taken(journal: &str, lease: &Lease) -> LinesError {
+    LinesError::Taken(format!("of {journal}: it is {}", lease.owner))
+}
+
+/// Keeps a lease while nothing is written.
+#[derive(Clone)]
+pub struct Keeper {
+    table: Table,
+    journal: String,
+    lease: Arc<Mutex<Lease>>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("journal", &self.journal).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Waits for the lease of a journal. One that its holder no longer renews is waited for; one that is renewed is
+    /// somebody else's.
+    ///
+    /// # Errors
+    /// [`LinesError::Taken`] names who has it.
+    pub fn wait(here: &Here<'_>, table: &Table, journal: &str, owner: &str) -> Result<Self, LinesError> {
+        let mut first: Option<Lease> = None;
+        loop {
+            let now = here.now_ms();
+            let claimed = table.claim(journal, owner, now, now + LEASE_MS);
+            match claimed.map_err(|error| failed("cannot open", journal, error))? {
+                Held::Yes(lease) => {
+                    here.info("holds the lease", serde_json::json!({ "journal": journal, "epoch": lease.epoch }));
+                    return Ok(Self {
+                        table: Arc::clone(table),
+                        journal: journal.to_owned(),
+                        lease: Arc::new(Mutex::new(lease)),
+                    });
+                }
+                Held::No(lease) => {
+                    let renewed = first.as_ref().is_some_and(|first| first.seen_ms != lease.seen_ms);
+                    if renewed || here.stopped() {
+                        return Err(taken(journal, &lease));
+                    }
+                    first.get_or_insert(lease);
+                }
+            }
+            here.beat();
+            here.rest(500);
+        }
+    }
+
+    /// Number of the lease.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.held().epoch
+    }
+
+    fn held(&self) -> Lease {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds lines and renews the lease.
+    fn append(&self, lines: &[Line], now_ms: i64, until_ms: i64) -> Result<(), LinesError> {
+        let lease = Lease { seen_ms: now_ms, until_ms, ..self.held() };
+        let added = self.table.append(&self.journal, lines, &lease);
+        match added.map_err(|error| failed("cannot write", &self.journal, error))? {
+            Held::Yes(lease) => {
+                *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+                Ok(())
+            }
+            Held::No(lease) => Err(taken(&self.journal, &lease)),
+        }
+    }
+
+    /// Renews the lease when that is due.
+    ///
+    /// # Errors
+    /// [`LinesError::Taken`] when it is somebody else's.
+    pub fn renew(&self, now_ms: i64) -> Result<(), LinesError> {
+        if now_ms - self.held().seen_ms < RENEW_MS { Ok(()) } else { self.append(&[], now_ms, now_ms + LEASE_MS) }
+    }
+
+    /// Lets go, so that another need not wait.
+    pub fn release(&self, now_ms: i64) {
+        let _ = self.append(&[], now_ms, now_ms - 1);
+    }
+
+    /// The journal's lines, from the first on.
+    #[must_use]
+    pub fn lines(&self, now_ms: fn() -> i64) -> TableLines {
+        TableLines { keeper: self.clone(), now_ms, page: VecDeque::new(), next: 0, over: false, waiting: Vec::new() }
+    }
+}
+
+/// Lines in a table.
+#[derive(Debug)]
+pub struct TableLines {
+    keeper: Keeper,
+    now_ms: fn() -> i64,
+    page: VecDeque<Line>,
+    next: u64,
+    over: bool,
+    waiting: Vec<Line>,
+}
+
+/// Bytes that wait at most.
+const WAITING_MAX: usize = 1 << 18;
+
+impl Lines for TableLines {
+    fn next_line(&mut self) -> Result<Option<Vec<u8>>, LinesError> {
+        if self.page.is_empty() && !self.over {
+            let journal = &self.keeper.journal;
+            let page = self.keeper.table.read(journal, self.next);
+            self.page = page.map_err(|error| failed("cannot read", journal, error))?.into();
+            self.over = self.page.is_empty();
+            let _ = self.keeper.renew((self.now_ms)());
+        }
+        let Some(line) = self.page.pop_front() else { return Ok(None) };
+        if line.seq != self.next {
+            let source = format!("line {} is missing", self.next).into();
+            return Err(LinesError::Failed { doing: "cannot read", place: self.keeper.journal.clone(), source });
+        }
+        self.next += 1;
+        Ok(Some(line.text.into_bytes()))
+    }
+
+    fn append(&mut self, seq: u64, line: &[u8]) -> Result<(), LinesError> {
+        let text = String::from_utf8_lossy(line).into_owned();
+        self.waiting.push(Line { seq, text });
+        let bytes: usize = self.waiting.iter().map(|line| line.text.len()).sum();
+        if bytes > WAITING_MAX { self.sync() } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> Result<(), LinesError> {
+        let now = (self.now_ms)();
+        for some in self.waiting.chunks(lines::AT_ONCE) {
+            self.keeper.append(some, now, now + LEASE_MS)?;
+        }
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+impl Drop for TableLines {
+    fn drop(&mut self) {
+        // What was never promised may still be of use.
+        let _ = self.sync();
+    }
+}
