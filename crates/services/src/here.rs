@@ -37,6 +37,8 @@ pub struct Here<'a> {
     pub now: fn() -> Timestamp,
     /// Takes a line of the log.
     pub log: &'a dyn Fn(Value),
+    /// How long its lease on a journal lasts, unless it is renewed.
+    pub lease_ms: i64,
     /// When it last showed that it lives.
     pub beaten: Cell<i64>,
 }

@@ -19,10 +19,6 @@ pub fn now_ms() -> i64 {
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How long a lease lasts unless it is renewed, and how often it is.
-const LEASE_MS: i64 = 30_000;
-const RENEW_MS: i64 = 5_000;
-
 fn failed(doing: &'static str, journal: &str, source: CallError) -> LinesError {
     LinesError::Failed { doing, place: journal.to_owned(), source: Box::new(source) }
 }
@@ -37,6 +33,7 @@ pub struct Keeper {
     table: Table,
     journal: String,
     lease: Arc<Mutex<Lease>>,
+    lease_ms: i64,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -55,7 +52,7 @@ impl Keeper {
         let mut first: Option<Lease> = None;
         loop {
             let now = here.now_ms();
-            let claimed = table.claim(journal, owner, now, now + LEASE_MS);
+            let claimed = table.claim(journal, owner, now, now + here.lease_ms);
             match claimed.map_err(|error| failed("cannot open", journal, error))? {
                 Held::Yes(lease) => {
                     here.info("holds the lease", serde_json::json!({ "journal": journal, "epoch": lease.epoch }));
@@ -63,6 +60,7 @@ impl Keeper {
                         table: Arc::clone(table),
                         journal: journal.to_owned(),
                         lease: Arc::new(Mutex::new(lease)),
+                        lease_ms: here.lease_ms,
                     });
                 }
                 Held::No(lease) => {
@@ -106,7 +104,9 @@ impl Keeper {
     /// # Errors
     /// [`LinesError::Taken`] when it is somebody else's.
     pub fn renew(&self, now_ms: i64) -> Result<(), LinesError> {
-        if now_ms - self.held().seen_ms < RENEW_MS { Ok(()) } else { self.append(&[], now_ms, now_ms + LEASE_MS) }
+        // Several times before it ends.
+        let due = now_ms - self.held().seen_ms >= self.lease_ms / 6;
+        if due { self.append(&[], now_ms, now_ms + self.lease_ms) } else { Ok(()) }
     }
 
     /// Lets go, so that another need not wait.
@@ -163,7 +163,7 @@ impl Lines for TableLines {
     fn sync(&mut self) -> Result<(), LinesError> {
         let now = (self.now_ms)();
         for some in self.waiting.chunks(lines::AT_ONCE) {
-            self.keeper.append(some, now, now + LEASE_MS)?;
+            self.keeper.append(some, now, now + self.keeper.lease_ms)?;
         }
         self.waiting.clear();
         Ok(())

@@ -66,6 +66,7 @@ fn within(
         stop,
         now: World::clock,
         log: &|line: Value| println!("{line}"),
+        lease_ms: i64::try_from(world.number("LEASE_SECONDS", 30)? * 1_000)?,
         beaten: Cell::new(0),
     };
     run(world, &here)
