@@ -239,21 +239,21 @@ def test_three_processes_trade_what_one_process_trades_byte_for_byte(trading):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whoever_is_killed_when_the_journal_comes_out_the_same(trading, seed):
-    dice, programs = random.Random(seed), ["market-data-adapter", "broker-adapter", "strategy-runner"]
-    trading.start(*programs, SPEED="60")
+    dice, programs = random.Random(seed), list(PROGRAMS)
+    trading.start(*programs, SPEED="60", STALE_SECONDS="120")
     kills = 0
     deadline = time.monotonic() + 240
     while not trading.closed():
         assert time.monotonic() < deadline, f"it does not end\n{trading.logs()}"
         time.sleep(dice.uniform(0.3, 2.5))
-        if kills < 9:
-            program = programs[kills % 3] if kills < 3 else dice.choice(programs)
+        if kills < 10:
+            program = programs[kills] if kills < 4 else dice.choice(programs)
             trading.started[program].kill()
             trading.started[program].wait()
             time.sleep(dice.uniform(0, 0.5))
-            trading.start(program, SPEED="60")
+            trading.start(program, SPEED="60", STALE_SECONDS="120")
             kills += 1
-    assert kills >= 3
+    assert kills >= 4
     same(trading)
 
 
