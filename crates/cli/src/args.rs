@@ -178,6 +178,15 @@ Examples:
   algotrading kill --all --by alice --reason \"wrong prices\"
   algotrading kill --strategy ibm --by alice --root trading --json")]
     Kill(Kill),
+    /// Hold what an account traded against what the simulator makes of the same days: every cent between them, by cause.
+    ///
+    /// data: the lake has other prices now; timing: traded in another session; fill: at another price; fee: at another
+    /// commission; order: traded by only one of them. The items add up to the difference in equity.
+    #[command(after_help = "\
+Examples:
+  algotrading parity trading/paper-run --lake lake
+  algotrading parity trading/alpaca-run --lake lake --json")]
+    Parity(Parity),
     /// Prove, read or replay a journal.
     #[command(subcommand)]
     Journal(Journal),
@@ -367,6 +376,20 @@ impl WhichAccounts {
             _ => Which::All,
         }
     }
+}
+
+/// `algotrading parity`
+#[derive(Debug, Args)]
+pub struct Parity {
+    /// The account's folder.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Print the items as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `algotrading journal`

@@ -234,9 +234,8 @@ fn a_person_stops_a_running_account_and_the_record_says_what_was_closed() {
     let mut command = place.command(&["paper", "run.toml"]);
     command.args(["--sessions-per-second", "40"]);
     let mut running = Running::start(command);
-    let holds = |status: &Value| {
-        status["positions"].as_array().unwrap().iter().any(|position| position["quantity"] != "0")
-    };
+    let holds =
+        |status: &Value| status["positions"].as_array().unwrap().iter().any(|position| position["quantity"] != "0");
     until("a position", || place.status("paper-run").is_some_and(|status| holds(&status)));
     place.fails(&["paper", "run.toml"], &["another program writes the journal"]);
     let done = place.run(&["kill", "--strategy", "run", "--by", "alice", "--reason", "a test", "--json"]);
@@ -471,8 +470,7 @@ fn live_at_a_broker_survives_a_crash_and_is_closed_by_a_kill_while_nobody_trades
     assert!(done.status.success(), "{} {}", String::from_utf8_lossy(&done.stdout), stderr(&done));
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(said.contains("filled: -100 IBM") && said.contains("flat, and nothing works"), "{said}");
-    let flat =
-        alpaca.handle.look(|floor| floor.broker().book().positions().iter().all(|position| position.is_zero()));
+    let flat = alpaca.handle.look(|floor| floor.broker().book().positions().iter().all(|position| position.is_zero()));
     assert!(flat);
     // Nothing of the keys is anywhere.
     for name in ["journal.jsonl", "account.json", "market.jsonl", "status.json", "requests.jsonl"] {
@@ -490,8 +488,17 @@ fn wrong_keys_and_no_keys_are_said_in_a_sentence() {
     let alpaca = Alpaca::start();
     fs::write(place.path("limits.toml"), "version = 1\n").unwrap();
     fs::write(place.path("prices.jsonl"), session("2013-03-04", 300).join("\n")).unwrap();
-    let arguments =
-        ["live", "run.toml", "--broker", "alpaca", "--limits", "limits.toml", "--feed", "prices.jsonl", "--trade-real-money"];
+    let arguments = [
+        "live",
+        "run.toml",
+        "--broker",
+        "alpaca",
+        "--limits",
+        "limits.toml",
+        "--feed",
+        "prices.jsonl",
+        "--trade-real-money",
+    ];
     let mut command = live(&place, &alpaca, &arguments);
     command.env("APCA_API_BASE_URL", "http://10.0.0.1");
     let done = command.output().unwrap();
@@ -504,4 +511,49 @@ fn the_broker_port_is_a_box_too() {
     let symbols = [Symbol::new("IBM").unwrap()];
     let mut broker: Box<dyn Broker + Send> = Box::new(PaperBroker::new(Costs::default(), &symbols, Money::ZERO));
     assert!(broker.account().unwrap().holdings.is_empty());
+}
+
+#[test]
+fn parity_itemises_every_cent_between_an_account_and_the_simulator() {
+    let place = Place::with_lake();
+    let parity = |account: &str| -> Value {
+        serde_json::from_str(&place.done(&["parity", &format!("trading/{account}"), "--json"])).unwrap()
+    };
+    let money = |value: &Value| Money::parse(value.as_str().unwrap()).unwrap();
+    let adds_up = |answer: &Value| {
+        let items = answer["items"].as_array().unwrap();
+        let sum = items.iter().fold(Money::ZERO, |sum, item| sum.add(money(&item["amount"])).unwrap());
+        assert_eq!(sum, money(&answer["difference"]), "{answer}");
+        let apart = money(&answer["account"]).sub(money(&answer["simulated"])).unwrap();
+        assert_eq!(apart, money(&answer["difference"]));
+        let rounding = answer["by_cause"].get("rounding").map_or(Money::ZERO, money);
+        assert!(rounding.abs() < Money::parse("0.01").unwrap(), "{answer}");
+    };
+    // Undisturbed, there is none.
+    place.done(&["paper", "run.toml", "--set", "data.to=2003-06-30"]);
+    let answer = parity("paper-run");
+    assert_eq!((&answer["difference"], answer["items"].as_array().unwrap().len()), (&json!("0"), 0));
+    // A guardian that the simulator does not have: orders that only one of them traded.
+    fs::write(place.path("limits.toml"), "version = 1\n[guardian]\ndaily_loss = { flatten = 0.002 }\ndrawdown = {}\n")
+        .unwrap();
+    let limited = ["paper", "run.toml", "--set", "data.to=2003-06-30", "--limits", "limits.toml", "--name", "guarded"];
+    place.done(&limited);
+    let answer = parity("paper-guarded");
+    adds_up(&answer);
+    assert!(answer["by_cause"].get("order").is_some_and(|amount| amount != "0"), "{answer}");
+    // Prices inside the session: the same orders, at other prices.
+    let days = ["2013-03-04", "2013-03-05", "2013-03-06", "2013-03-07"];
+    let lines: Vec<String> = days.iter().enumerate().flat_map(|(n, date)| session(date, 250 + 30 * n as i64)).collect();
+    let moved: Vec<String> =
+        lines.iter().map(|line| line.replace("\"price\":\"280.5\"", "\"price\":\"281.25\"")).collect();
+    assert_ne!(lines, moved);
+    fs::write(place.path("prices.jsonl"), moved.join("\n") + "\n").unwrap();
+    place.done(&["paper", "run.toml", "--feed", "prices.jsonl", "--name", "ticks"]);
+    let answer = parity("paper-ticks");
+    adds_up(&answer);
+    let fills = answer["by_cause"].get("fill").map(money);
+    assert!(fills.is_some_and(|amount| amount.signum() < 0), "dearer than the bars' opens: {answer}");
+    // The lake has no such sessions: that is a difference of data.
+    assert!(answer["by_cause"].get("data").is_some(), "{answer}");
+    place.fails(&["parity", "lake"], &["`lake` is no account"]);
 }

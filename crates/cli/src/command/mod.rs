@@ -12,6 +12,7 @@ pub mod live;
 pub mod lookahead;
 pub mod model;
 pub mod paper;
+pub mod parity;
 pub mod predict;
 pub mod report;
 pub mod serve;
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Reenable(args) => live::say(&args, &Ask::Reenable),
         Verb::Control(args) => live::say(&args.say, &Ask::Control(args.mode.into())),
         Verb::Kill(args) => kill::run(&args),
+        Verb::Parity(args) => parity::run(&args),
         Verb::Journal(Journal::Verify(args)) => journal::verify(&args),
         Verb::Journal(Journal::Show(args)) => journal::show(&args),
         Verb::Journal(Journal::Replay(args)) => journal::replay(&args),
