@@ -399,7 +399,7 @@ mod tests {
         let bytes = Message::new("0").with(112, "x").encode(&head);
         assert_eq!(
             String::from_utf8(bytes).unwrap().replace('\x01', "|"),
-            "8=FIX.4.4|9=21|35=0|49=A|56=B|112=x|10=022|"
+            "8=FIX.4.4|9=21|35=0|49=A|56=B|112=x|10=242|"
         );
     }
 
