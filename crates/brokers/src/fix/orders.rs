@@ -431,11 +431,9 @@ impl Orders {
         };
         let (order_id, day, was) = (report.order_id.clone(), known.day, known.state);
         match report.kind {
-            '0' => {
-                if !known.accepted {
-                    self.note(&mut applied, Record::Accepted { id: id.clone(), order_id });
-                    applied.events.push(BrokerEvent::Accepted(id.clone()));
-                }
+            '0' if !known.accepted => {
+                self.note(&mut applied, Record::Accepted { id: id.clone(), order_id });
+                applied.events.push(BrokerEvent::Accepted(id.clone()));
             }
             'F' | '1' | '2' => self.executed(&id, report, &mut applied),
             'G' | 'H' => self.corrected(&id, report, &mut applied),
@@ -443,9 +441,9 @@ impl Orders {
             _ => {}
         }
         let now = state(report.status, day);
-        if was == State::Working && now != State::Working && report.kind != '5' {
-            self.close(&id, now, report, &mut applied);
-        } else if report.kind == '5' && now == State::Filled {
+        // Older versions say with status 5 that the first was replaced, and not what became of the second.
+        let ends = if report.kind == '5' { now == State::Filled } else { now != State::Working };
+        if was == State::Working && ends {
             self.close(&id, now, report, &mut applied);
         }
         if let (Some(known), Some(told)) = (self.known.get(&id), report.filled)
