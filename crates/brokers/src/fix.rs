@@ -34,7 +34,7 @@ pub use self::store::StoreError;
 use self::line::Prepared;
 use self::orders::Orders;
 use self::session::{Session, Settings};
-use self::store::Store;
+use self::store::{Held, Store};
 use self::worker::{Answer, Call, Input, Worker};
 
 /// One session with one counterparty.
@@ -155,6 +155,10 @@ impl FixBroker {
         config.check()?;
         let tls = config.endpoint.tls.as_ref().map(|tls| Prepared::new(tls, &config.endpoint.host)).transpose()?;
         let (store, held) = Store::open(&config.store, &config.sender, &config.target)?;
+        Self::begin(config, tls, store, held)
+    }
+
+    fn begin(config: Config, tls: Option<Prepared>, store: Store, held: Held) -> Result<Self, StartError> {
         let settings = Settings {
             sender: config.sender.clone(),
             target: config.target.clone(),
@@ -309,5 +313,53 @@ impl Drop for FixBroker {
         if let Some(worker) = self.worker.take() {
             drop(worker.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn config(port: u16, folder: &std::path::Path) -> Config {
+        let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: None };
+        Config { password: Some(Secret::new("hunter2")), ..Config::new("US", "THEM", endpoint, folder.to_owned()) }
+    }
+
+    #[test]
+    fn a_configuration_that_makes_no_sense_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrong = |change: fn(&mut Config)| {
+            let mut config = config(1, folder.path());
+            change(&mut config);
+            matches!(FixBroker::start(config), Err(StartError::Config(_)))
+        };
+        assert!(wrong(|config| config.sender = String::new()));
+        assert!(wrong(|config| config.target = "A\u{1}56=B".into()));
+        assert!(wrong(|config| config.heartbeat = Duration::from_millis(1500)));
+        assert!(wrong(|config| config.heartbeat = Duration::ZERO));
+        assert!(wrong(|config| config.reconnect_max = Duration::from_millis(1)));
+        assert!(wrong(|config| config.logons_max = 0));
+        assert!(!format!("{:?}", config(1, folder.path())).contains("hunter2"));
+    }
+
+    #[test]
+    fn nothing_leaves_that_cannot_be_stored() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(server.local_addr().unwrap().port(), folder.path());
+        let (mut store, held) = Store::open(&config.store, &config.sender, &config.target).unwrap();
+        store.fill_disk();
+        let mut broker = FixBroker::begin(config, None, store, held).unwrap();
+        let (mut line, _) = server.accept().unwrap();
+        let mut heard = Vec::new();
+        line.read_to_end(&mut heard).unwrap();
+        assert!(heard.is_empty(), "{heard:?}");
+        let Err(Failure::NotSent(reason)) = broker.wait(Duration::from_secs(5)) else { panic!("it went on") };
+        assert!(reason.starts_with("the session is stopped") && reason.contains("cannot write"), "{reason}");
+        assert!(matches!(&broker.events()[..], [BrokerEvent::Disconnected(_)]));
+        assert!(matches!(broker.working(), Err(Failure::NotSent(_))));
     }
 }

@@ -9,6 +9,8 @@
 //! - A number is counted before its message leaves, so that no number is ever used twice.
 //! - An application message never leaves twice: what the counterparty has missed is filled by a gap
 //!   ([`Output::Skipped`]). An order that is minutes old is not the order that was meant.
+//! - It is up when a test after the logon was answered: by then both sides have asked for what they missed and have it.
+//!   An order that left earlier could be among what is filled by a gap.
 //! - Where the numbers cannot be right, it stops and says so ([`Down::stop`]): only a person may set them.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -105,7 +107,7 @@ pub enum Output {
     Numbers(Numbers),
     /// These bytes leave.
     Transmit(Vec<u8>),
-    /// The logon was answered.
+    /// Both sides have what they missed, and messages may be sent.
     Up,
     /// A message that is not the session's own; `Reject` is among them.
     Received(Message),
@@ -125,9 +127,17 @@ pub enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
-    LoggingOn { since: Duration },
+    LoggingOn {
+        since: Duration,
+    },
+    /// Logged on, and a test is on its way.
+    Settling {
+        since: Duration,
+    },
     Active,
-    LoggingOut { since: Duration },
+    LoggingOut {
+        since: Duration,
+    },
 }
 
 /// Messages that are missing.
@@ -155,6 +165,8 @@ pub struct Session {
     state: State,
     decoder: Decoder,
     waiting: BTreeMap<u64, Waiting>,
+    /// The name of the test after the logon.
+    settling: String,
     gap: Option<Gap>,
     sent_at: Duration,
     received_at: Duration,
@@ -172,6 +184,7 @@ impl Session {
             state: State::Idle,
             decoder: Decoder::default(),
             waiting: BTreeMap::new(),
+            settling: String::new(),
             gap: None,
             sent_at: Duration::ZERO,
             received_at: Duration::ZERO,
@@ -189,6 +202,10 @@ impl Session {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.state == State::Active
+    }
+
+    fn is_logged_on(&self) -> bool {
+        matches!(self.state, State::Active | State::Settling { .. })
     }
 
     /// The numbers of the next messages.
@@ -225,7 +242,7 @@ impl Session {
                 let Settings { sender, target, .. } = &self.settings;
                 format!("{reason} before the logon was answered: it may not know the session `{sender}` -> `{target}`")
             }
-            State::Active | State::LoggingOut { .. } => reason.to_owned(),
+            State::Settling { .. } | State::Active | State::LoggingOut { .. } => reason.to_owned(),
         };
         self.down(Down { reason, refused: false, stop: false });
     }
@@ -238,7 +255,7 @@ impl Session {
     /// Ends the session in good order.
     pub fn logout(&mut self, now: Moment) {
         match self.state {
-            State::Active => {
+            State::Active | State::Settling { .. } => {
                 self.transmit(Message::new("5"), now);
                 self.state = State::LoggingOut { since: now.steady };
             }
@@ -254,11 +271,15 @@ impl Session {
         match self.state {
             State::Idle => None,
             State::LoggingOn { since } | State::LoggingOut { since } => Some(since + waited),
-            State::Active => {
+            State::Active | State::Settling { .. } => {
                 let beat = self.sent_at + self.settings.heartbeat;
                 let silent = self.tested_at.unwrap_or(self.received_at) + self.patience();
                 let gap = self.gap.map_or(Duration::MAX, |gap| gap.at + waited);
-                Some(beat.min(silent).min(gap))
+                let settled = match self.state {
+                    State::Settling { since } => since + waited,
+                    _ => Duration::MAX,
+                };
+                Some(beat.min(silent).min(gap).min(settled))
             }
         }
     }
@@ -278,7 +299,10 @@ impl Session {
                     self.down(Down { reason: "the logout was not answered".into(), refused: false, stop: false });
                 }
             }
-            State::Active => self.tick_active(now),
+            State::Settling { since } if now.steady >= since + waited => {
+                self.end("the test after the logon was not answered", false, now);
+            }
+            State::Active | State::Settling { .. } => self.tick_active(now),
         }
     }
 
@@ -338,8 +362,11 @@ impl Session {
         };
         self.received_at = now.steady;
         self.tested_at = None;
-        if let State::LoggingOn { .. } = self.state {
-            return self.first(&message, number, now);
+        match &mut self.state {
+            State::LoggingOn { .. } => return self.first(&message, number, now),
+            // What was missed comes.
+            State::Settling { since } if message.kind() != "0" => *since = now.steady,
+            _ => {}
         }
         match message.kind() {
             "4" if !message.flag(tag::GAP_FILL_FLAG) => return self.begin_elsewhere(&message, number, now),
@@ -380,21 +407,35 @@ impl Session {
         if number < self.numbers.inward {
             return self.too_low(number, now);
         }
-        self.state = State::Active;
-        self.outputs.push_back(Output::Up);
         if number == self.numbers.inward {
             self.count(number + 1);
         } else {
             self.wait(number, Waiting::Answered);
             self.ask(number - 1, 1, now);
         }
+        self.settle(now);
+    }
+
+    /// Tests whether both sides have what they missed.
+    fn settle(&mut self, now: Moment) {
+        self.state = State::Settling { since: now.steady };
+        self.settling = format!("up-{}", self.numbers.out);
+        self.transmit(Message::new("1").with(tag::TEST_REQ_ID, &self.settling), now);
     }
 
     /// What is in its turn.
     fn process(&mut self, message: Message, now: Moment) {
         let number = self.numbers.inward;
         match message.kind() {
-            "0" | "A" => self.count(number + 1),
+            "0" => {
+                self.count(number + 1);
+                let settling = matches!(self.state, State::Settling { .. });
+                if settling && message.get(tag::TEST_REQ_ID) == Some(self.settling.as_str()) {
+                    self.state = State::Active;
+                    self.outputs.push_back(Output::Up);
+                }
+            }
+            "A" => self.count(number + 1),
             "1" => {
                 self.count(number + 1);
                 self.transmit(Message::new("0").with_some(tag::TEST_REQ_ID, message.get(tag::TEST_REQ_ID)), now);
@@ -441,7 +482,7 @@ impl Session {
             None => {}
         }
         if self.gap.is_none()
-            && self.state == State::Active
+            && self.is_logged_on()
             && let Some((first, _)) = self.waiting.first_key_value()
         {
             self.ask(first - 1, 1, now);
@@ -459,7 +500,7 @@ impl Session {
             "5" => return self.logged_out(&message, now),
             _ => self.wait(number, Waiting::Message(message)),
         }
-        if self.gap.is_none() && self.state == State::Active {
+        if self.gap.is_none() && self.is_logged_on() {
             self.ask(number - 1, 1, now);
         }
     }
@@ -500,6 +541,10 @@ impl Session {
         let bytes = message.encode(&self.head(from, true, now));
         self.sent_at = now.steady;
         self.outputs.push_back(Output::Transmit(bytes));
+        if let State::Settling { .. } = self.state {
+            // The test may have been among them.
+            self.settle(now);
+        }
     }
 
     /// A reset that is no gap fill; its own number does not matter.
@@ -532,6 +577,9 @@ impl Session {
             .with(tag::HEART_BT_INT, self.settings.heartbeat.as_secs())
             .with(tag::RESET_SEQ_NUM_FLAG, "Y");
         self.transmit(logon, now);
+        if let State::Settling { .. } = self.state {
+            self.settle(now);
+        }
     }
 
     fn logged_out(&mut self, message: &Message, now: Moment) {

@@ -156,6 +156,12 @@ impl Store {
         Ok((Self { folder: folder.to_owned(), names, file, lines: 1, _lock: lock }, held))
     }
 
+    /// From here on, nothing can be written.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&mut self) {
+        self.file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    }
+
     /// Makes a batch durable.
     ///
     /// # Errors

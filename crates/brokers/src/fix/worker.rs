@@ -286,6 +286,8 @@ impl Worker {
 
     fn stop(&mut self, reason: &str) {
         self.link = Link::Stopped;
+        // Another thing than a line that comes back by itself.
+        self.told_down = false;
         self.down(&format!("the session is stopped, and has to be started by hand: {reason}"));
         for pending in std::mem::take(&mut self.pending) {
             self.answers.push((pending.reply, Err(Failure::NotSent(self.reason.clone()))));

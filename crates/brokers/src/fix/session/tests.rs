@@ -70,12 +70,19 @@ fn hear(session: &mut Session, message: &Message, millis: u64) -> Vec<String> {
     said(session)
 }
 
-/// Logged on, and the next numbers are 2 and 2.
+fn answered(number: u64, test: u64) -> Message {
+    theirs("0", number).with(tag::TEST_REQ_ID, format!("up-{test}"))
+}
+
+/// Logged on; both sides' next numbers are 2, as if the test had not counted.
 fn up() -> Session {
     let mut session = Session::new(settings(), Numbers::default());
     session.connected(at(0));
     assert_eq!(said(&mut session), ["> A 1 108=10"]);
-    assert_eq!(hear(&mut session, &theirs("A", 1).with(tag::HEART_BT_INT, 10), 0), ["up"]);
+    assert_eq!(hear(&mut session, &theirs("A", 1).with(tag::HEART_BT_INT, 10), 0), ["> 1 2 112=up-2"]);
+    assert!(!session.is_up());
+    assert_eq!(hear(&mut session, &answered(2, 2), 0), ["up"]);
+    session.numbers = Numbers { out: 2, inward: 2 };
     session
 }
 
@@ -186,10 +193,36 @@ fn what_was_missed_before_the_logon_is_asked_for() {
     let mut session = Session::new(settings(), Numbers { out: 5, inward: 8 });
     session.connected(at(0));
     said(&mut session);
-    assert_eq!(hear(&mut session, &theirs("A", 10), 0), ["up", "> 2 6 7=8 16=9"]);
+    assert_eq!(hear(&mut session, &theirs("A", 10), 0), ["> 2 6 7=8 16=9", "> 1 7 112=up-7"]);
+    // The answer waits for what was missed.
+    assert_eq!(hear(&mut session, &answered(11, 7), 0), Vec::<String>::new());
     assert_eq!(hear(&mut session, &again("8", 8).with(tag::TEXT, 8), 0), ["< 8"]);
-    assert_eq!(hear(&mut session, &again("8", 9).with(tag::TEXT, 9), 0), ["< 9"]);
-    assert_eq!(hear(&mut session, &app(11), 0), ["< 11"]);
+    assert_eq!(hear(&mut session, &again("8", 9).with(tag::TEXT, 9), 0), ["< 9", "up"]);
+    assert_eq!(hear(&mut session, &app(12), 0), ["< 12"]);
+}
+
+#[test]
+fn what_they_missed_is_filled_before_anything_may_be_sent() {
+    let mut session = Session::new(settings(), Numbers { out: 5, inward: 8 });
+    session.connected(at(0));
+    said(&mut session);
+    assert_eq!(hear(&mut session, &theirs("A", 8), 0), ["> 1 6 112=up-6"]);
+    assert_eq!(session.send(Message::new("D"), at(0)), None);
+    let request = theirs("2", 9).with(tag::BEGIN_SEQ_NO, 3).with(tag::END_SEQ_NO, 0);
+    // The first test was among what is filled: there is another.
+    assert_eq!(hear(&mut session, &request, 0), ["skipped 3..6", "> 4 3 43=Y 123=Y 36=7", "> 1 7 112=up-7"]);
+    assert_eq!(hear(&mut session, &answered(10, 6), 0), Vec::<String>::new());
+    assert_eq!(hear(&mut session, &answered(11, 7), 0), ["up"]);
+}
+
+#[test]
+fn a_test_after_the_logon_without_answer_ends_the_line() {
+    let mut session = Session::new(settings(), Numbers::default());
+    session.connected(at(0));
+    assert_eq!(hear(&mut session, &theirs("A", 1), 1_000)[1], "> 1 2 112=up-2");
+    assert_eq!(session.wakes(), Some(Duration::from_secs(6)));
+    session.tick(at(6_000));
+    assert_eq!(said(&mut session)[1], "down: the test after the logon was not answered");
 }
 
 #[test]
@@ -268,8 +301,8 @@ fn numbers_that_begin_again_as_agreed() {
     let mut session = Session::new(Settings { reset_on_logon: true, ..settings() }, Numbers { out: 40, inward: 50 });
     session.connected(at(0));
     assert_eq!(said(&mut session), ["> A 1 108=10 141=Y"]);
-    assert_eq!(hear(&mut session, &theirs("A", 1).with(tag::RESET_SEQ_NUM_FLAG, "Y"), 0), ["up"]);
-    assert_eq!(session.numbers(), Numbers { out: 2, inward: 2 });
+    assert_eq!(hear(&mut session, &theirs("A", 1).with(tag::RESET_SEQ_NUM_FLAG, "Y"), 0), ["> 1 2 112=up-2"]);
+    assert_eq!(session.numbers(), Numbers { out: 3, inward: 2 });
 }
 
 #[test]
@@ -398,7 +431,10 @@ impl Counterparty {
         self.expects += 1;
         match message.kind() {
             "D" => self.orders.push(message.number(tag::CL_ORD_ID).unwrap()),
-            "1" => answers.push(self.message("0", None)),
+            "1" => {
+                let name = message.get(tag::TEST_REQ_ID).unwrap();
+                answers.push(self.message("0", None).with(tag::TEST_REQ_ID, name));
+            }
             _ => {}
         }
         answers
