@@ -1,6 +1,8 @@
 """Our FIX adapter against a QuickFIX acceptor, over a line that fails."""
 
 import ipaddress
+import random
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -263,6 +265,33 @@ def test_a_killed_adapter_goes_on_where_it_was(desk):
     again.submit(kind={"limit": {"limit": "50.5"}})
     assert "sent before" in again.answer()["refused"]
     assert len(acceptor.heard("D")) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_random_moments_lose_and_double_nothing(desk, seed):
+    chance = random.Random(seed)
+    acceptor, adapter, order = order_of(desk)
+    seen, filled = [], 0
+    while filled < 100:
+        for _ in range(min(chance.randint(1, 9), 100 - filled)):
+            filled += 1
+            acceptor.fill(order, "1", "50", str(filled), "2" if filled == 100 else "1")
+        time.sleep(chance.uniform(0, 0.15))
+        if chance.random() < 0.5:
+            adapter.kill()
+            seen += adapter.executions()
+            adapter = desk.adapter()
+            time.sleep(chance.uniform(0, 0.3))
+        elif chance.random() < 0.5:
+            desk.line.cut()
+    adapter.up()
+    adapter.ask("find", number=1)
+    acceptor.report(order, "I", "2", "100", "50", _790=acceptor.hears("H")[790])
+    found = [one["cumulative"] for one in adapter.answer()["answer"]["executions"]]
+    assert found == [str(one) for one in range(1, 101)]
+    # What was printed was printed once; a kill may come between storing and printing.
+    printed = [one["cumulative"] for one in seen + adapter.executions()]
+    assert printed == sorted(set(printed), key=int) and len(acceptor.heard("D")) == 1
 
 
 def test_a_killed_acceptor_is_found_again(desk):

@@ -171,7 +171,10 @@ impl Line {
         let Some(tls) = &mut self.tls else { return Ok(bytes) };
         let (mut rest, mut plain) = (bytes.as_slice(), Vec::new());
         while !rest.is_empty() {
-            tls.read_tls(&mut rest).map_err(|error| format!("the line broke: {error}"))?;
+            // Nothing is taken behind the counterparty's goodbye.
+            if tls.read_tls(&mut rest).map_err(|error| format!("the line broke: {error}"))? == 0 {
+                break;
+            }
             let problem = tls.process_new_packets().err();
             loop {
                 let mut buffer = [0; 4096];

@@ -408,7 +408,11 @@ impl Worker {
             }
         }
         if !self.session.is_up() {
-            return self.answers.push((reply, Err(Failure::NotSent(self.reason.clone()))));
+            let reason = match self.link {
+                Link::Open { .. } => "the session is being agreed with the counterparty".to_owned(),
+                _ => self.reason.clone(),
+            };
+            return self.answers.push((reply, Err(Failure::NotSent(reason))));
         }
         let (message, record, what) = match self.compose(call, now) {
             Ok(Composed::Answer(answer)) => return self.answers.push((reply, Ok(answer))),
