@@ -91,6 +91,8 @@ struct Wish {
     time_in_force: TimeInForce,
     #[serde(default)]
     short: bool,
+    #[serde(default)]
+    group: Option<u64>,
 }
 
 /// Only the engine approves orders; this one has much cash, no limits and one price.
@@ -114,7 +116,7 @@ fn ticket(engine: &mut Engine<Idle>, owner: &Owner, wish: Wish) -> Result<Ticket
         kind: wish.kind,
         time_in_force: wish.time_in_force,
         bracket: None,
-        group: None,
+        group: wish.group.map(OrderId),
         reduce_only: false,
     };
     let approved = engine.admit(order).map_err(|refused| Failure::Refused(refused.reason.to_string()))?;

@@ -35,7 +35,7 @@ use self::line::Prepared;
 use self::orders::Orders;
 use self::session::{Session, Settings};
 use self::store::{Held, Store};
-use self::worker::{Answer, Call, Input, Worker};
+use self::worker::{Answer, Call, Input, Worker, no_alternatives};
 
 /// One session with one counterparty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,9 +221,7 @@ impl FixBroker {
     /// Sends alternatives one after another; what stands in the way of a later one takes back the earlier ones.
     fn submit_alternatives(&self, tickets: &[Ticket]) -> Result<(), Failure> {
         for (at, ticket) in tickets.iter().enumerate() {
-            let others = tickets.iter().filter(|other| other.id != ticket.id);
-            let group = others.map(|other| other.id.clone()).collect();
-            let sent = self.call(Call::Submit { ticket: Box::new(ticket.clone()), group });
+            let sent = self.call(Call::Submit(Box::new(ticket.clone())));
             if let Err(failure) = sent {
                 if at == 0 {
                     return Err(failure);
@@ -255,13 +253,9 @@ impl Broker for FixBroker {
         tickets.iter().try_for_each(|ticket| plain(&ticket.id))?;
         match tickets {
             [] => Ok(()),
-            [ticket] => self.call(Call::Submit { ticket: Box::new(ticket.clone()), group: Vec::new() }).map(drop),
+            [ticket] => self.call(Call::Submit(Box::new(ticket.clone()))).map(drop),
             _ if self.emulate_alternatives => self.submit_alternatives(tickets),
-            _ => Err(Failure::Refused(
-                "FIX 4.4 has no orders that cancel each other; emulate_alternatives works them side by side and cancels \
-                 the rest when one trades, at the risk that two do"
-                    .into(),
-            )),
+            _ => Err(no_alternatives()),
         }
     }
 

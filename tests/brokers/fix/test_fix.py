@@ -80,9 +80,15 @@ def test_what_fix_does_not_have_is_refused_with_a_sentence(desk):
     acceptor, adapter = desk.both()
     adapter.submit(kind={"trailing_stop": {"trail": {"amount": "2.5"}}})
     assert "trailing stops only as pegged orders" in adapter.answer()["refused"]
-    orders = [{"number": one, "symbol": "IBM", "quantity": "-1", "kind": "market"} for one in (2, 3)]
+    orders = [{"number": one, "symbol": "IBM", "quantity": "-1", "kind": "market", "group": 9} for one in (2, 3)]
     assert "no orders that cancel each other" in adapter.call("submit", orders=orders)["refused"]
     assert acceptor.heard("D") == []
+    # One by itself is an order like any other, until its alternative comes.
+    adapter.ask("submit", orders=orders[:1])
+    order = dict(acceptor.until(lambda line: "heard" in line and [11, "desk-test-2"] in line["heard"])["heard"])
+    acceptor.accept(order)
+    assert adapter.answer() == {"answer": None}
+    assert "no orders that cancel each other" in adapter.call("submit", orders=orders[1:])["refused"]
 
 
 def test_a_refused_order_is_an_answer_and_no_event(desk):
@@ -442,7 +448,7 @@ def test_positions_and_cash_where_they_are_told(desk):
 def test_alternatives_that_are_emulated_end_when_one_trades(desk):
     acceptor, adapter = desk.both(emulate_alternatives=True)
     kinds = ({"limit": {"limit": "60"}}, {"stop": {"stop": "40"}})
-    orders = [{"number": at + 1, "symbol": "IBM", "quantity": "-10", "kind": kind} for at, kind in enumerate(kinds)]
+    orders = [{"number": at + 1, "symbol": "IBM", "quantity": "-10", "kind": kind, "group": 900} for at, kind in enumerate(kinds)]
     adapter.ask("submit", orders=orders)
     profit = acceptor.hears("D")
     acceptor.accept(profit)
@@ -459,6 +465,29 @@ def test_alternatives_that_are_emulated_end_when_one_trades(desk):
     ended = adapter.event("ended")
     assert (ended["order"], ended["reason"]) == ("desk-test-2", "replaced")
     assert len(acceptor.heard("F")) == 1
+
+
+def test_an_alternative_that_comes_late_is_still_one(desk):
+    acceptor, adapter = desk.both(emulate_alternatives=True, answer_within_ms=700)
+    orders = [{"number": one, "symbol": "IBM", "quantity": "-10", "kind": "market", "group": 900} for one in (1, 2)]
+    adapter.ask("submit", orders=orders)
+    first = acceptor.hears("D")
+    acceptor.accept(first)
+    second = acceptor.hears("D")
+    # Nobody answers for the second: the first is taken back, and what came of both has to be asked for.
+    request = acceptor.hears("F")
+    assert request[41] == first[11]
+    answer = adapter.answer()["unclear"]
+    assert answer.startswith("desk-test-2 of the alternatives was not taken")
+    adapter.ask("find", number=2)
+    question = acceptor.hears("H")
+    acceptor.report(question | {38: "0"}, "I", "8", _790=question[790], _103="5")
+    assert adapter.answer() == {"answer": None}
+    # The first filled all the same: the second may not leave any more.
+    acceptor.fill(first, "10", "60", "10", "2")
+    adapter.event("executed")
+    assert adapter.call("submit", orders=orders[1:]) == {"refused": "an alternative has filled already"}
+    assert second[11] == "desk-test-2" and len(acceptor.heard("D")) == 2
 
 
 def test_a_busted_execution_makes_the_runner_ask(desk):

@@ -11,7 +11,7 @@
 //! - FIX 4.4 lets an execution be busted or corrected, which the port has no event for: the book is put right and the
 //!   runner is made to ask ([`Applied::ask`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Money, Notional, Order, OrderKind, Price, Quantity, Symbol, TimeInForce, Timestamp, Trail};
 use engine::OrderEnd;
@@ -49,9 +49,9 @@ pub enum Record {
         short: bool,
         /// Whether it ends with the day.
         day: bool,
-        /// Its alternatives.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        group: Vec<ClientOrderId>,
+        /// What it shares with its alternatives.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<ClientOrderId>,
         /// Which it is to replace.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replaces: Option<ClientOrderId>,
@@ -103,8 +103,8 @@ pub struct Known {
     pub short: bool,
     /// Whether it ends with the day.
     pub day: bool,
-    /// Its alternatives.
-    pub group: Vec<ClientOrderId>,
+    /// What it shares with its alternatives.
+    pub group: Option<ClientOrderId>,
     /// Which it is to replace, or has replaced.
     pub replaces: Option<ClientOrderId>,
     /// Its name at the counterparty.
@@ -315,6 +315,8 @@ fn state(status: char, day: bool) -> State {
 #[derive(Debug, Default)]
 pub struct Orders {
     known: BTreeMap<ClientOrderId, Known>,
+    working: BTreeSet<ClientOrderId>,
+    groups: BTreeMap<ClientOrderId, Vec<ClientOrderId>>,
 }
 
 impl Orders {
@@ -351,9 +353,18 @@ impl Orders {
                     before: Quantity::ZERO,
                     executions: Vec::new(),
                 };
+                if let Some(group) = group {
+                    let members = self.groups.entry(group.clone()).or_default();
+                    members.retain(|member| member != id);
+                    members.push(id.clone());
+                }
+                self.working.insert(id.clone());
                 self.known.insert(id.clone(), known);
             }
-            Record::Absent(id) => drop(self.known.remove(id)),
+            Record::Absent(id) => {
+                self.working.remove(id);
+                self.known.remove(id);
+            }
             Record::Accepted { id, order_id } => self.with(id, |known| {
                 known.accepted = true;
                 known.order_id = order_id.clone().or_else(|| known.order_id.take());
@@ -365,7 +376,10 @@ impl Orders {
                 known.accepted = true;
                 known.before = *before;
             }),
-            Record::Closed { id, state } => self.with(id, |known| known.state = *state),
+            Record::Closed { id, state } => {
+                self.working.remove(id);
+                self.with(id, |known| known.state = *state);
+            }
             Record::Corrected { id, execution, by } => self.with(id, |known| {
                 let Some(at) = known.executions.iter().position(|old| old.id == *execution) else { return };
                 match by {
@@ -402,7 +416,7 @@ impl Orders {
         let size = report.quantity.or(report.last_quantity).unwrap_or_default();
         let quantity = if report.side < 0 { size.neg() } else { size };
         let id = report.order.clone();
-        let (short, day, group) = (report.short, false, Vec::new());
+        let (short, day, group) = (report.short, false, None);
         self.note(applied, Record::Sent { id: id.clone(), symbol, quantity, short, day, group, replaces: None });
         self.note(applied, Record::Accepted { id, order_id: report.order_id.clone() });
     }
@@ -522,16 +536,29 @@ impl Orders {
         }
     }
 
+    /// Those that share an order's group, itself among them.
+    fn alternatives(&self, known: &Known) -> impl Iterator<Item = &Known> {
+        let members = known.group.as_ref().and_then(|group| self.groups.get(group));
+        members.into_iter().flatten().filter_map(|id| self.known.get(id))
+    }
+
     fn alternative_filled(&self, known: &Known) -> bool {
-        known.group.iter().any(|other| self.known.get(other).is_some_and(|other| !other.executions.is_empty()))
+        known.executions.is_empty() && self.alternatives(known).any(|other| !other.executions.is_empty())
     }
 
     /// Working orders of which an alternative has filled.
     #[must_use]
     pub fn outdone(&self) -> Vec<ClientOrderId> {
-        let outdone =
-            self.known.iter().filter(|(_, known)| known.state == State::Working && self.alternative_filled(known));
-        outdone.map(|(id, _)| id.clone()).collect()
+        let outdone = |id: &&ClientOrderId| self.known.get(*id).is_some_and(|known| self.alternative_filled(known));
+        self.working.iter().filter(outdone).cloned().collect()
+    }
+
+    /// What of a group has been sent: whether any of it works, and whether any has filled.
+    #[must_use]
+    pub fn group(&self, group: &ClientOrderId) -> (bool, bool) {
+        let members = || self.groups.get(group).into_iter().flatten().filter_map(|id| self.known.get(id));
+        let works = members().any(|known| known.state == State::Working);
+        (works, members().any(|known| !known.executions.is_empty()))
     }
 
     /// Whether an order may leave: each only once, unless the counterparty said that it never saw it.
@@ -700,7 +727,7 @@ fn sent(ticket: &Ticket, replaces: Option<ClientOrderId>) -> Record {
         quantity: order.quantity,
         short: ticket.short,
         day: is_for_the_day(order),
-        group: Vec::new(),
+        group: group(&ticket.id, order),
         replaces,
     }
 }
@@ -712,6 +739,12 @@ fn side(quantity: Quantity, short: bool) -> u8 {
         (true, false) => 2,
         (true, true) => 5,
     }
+}
+
+/// A group's name: like an order's, for it is numbered like one.
+pub(super) fn group(id: &ClientOrderId, order: &Order) -> Option<ClientOrderId> {
+    let (owner, _) = id.as_str().rsplit_once('-').unwrap_or_default();
+    order.group.map(|group| ClientOrderId::told(format!("{owner}-{:x}", group.0)))
 }
 
 fn is_for_the_day(order: &Order) -> bool {

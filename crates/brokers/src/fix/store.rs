@@ -258,7 +258,7 @@ mod tests {
             quantity: Quantity::whole(-5).unwrap(),
             short: true,
             day: false,
-            group: Vec::new(),
+            group: None,
             replaces: None,
         }
     }

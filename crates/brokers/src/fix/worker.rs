@@ -32,10 +32,7 @@ pub(super) enum Input {
 pub(super) enum Call {
     /// Waits until the session is up.
     Up,
-    Submit {
-        ticket: Box<Ticket>,
-        group: Vec<ClientOrderId>,
-    },
+    Submit(Box<Ticket>),
     Cancel(ClientOrderId),
     Replace {
         id: ClientOrderId,
@@ -442,18 +439,19 @@ impl Worker {
         let style = &self.config.style;
         Ok(match call {
             Call::Up => Composed::Answer(Answer::Done),
-            Call::Submit { ticket, group } => {
+            Call::Submit(ticket) => {
                 self.orders.may_send(&ticket.id)?;
-                let (message, mut record) = orders::new_order(&ticket, style, now.wall).map_err(Failure::Refused)?;
-                if let Record::Sent { group: others, .. } = &mut record {
-                    others.clone_from(&group);
-                }
-                let filled =
-                    |other: &ClientOrderId| self.orders.get(other).is_some_and(|other| !other.executions.is_empty());
-                if group.iter().any(filled) {
-                    let state = State::Ended(OrderEnd::Replaced);
-                    self.note([record, Record::Closed { id: ticket.id.clone(), state }]);
-                    return Err(Failure::Refused("an alternative has filled already".into()));
+                let (message, record) = orders::new_order(&ticket, style, now.wall).map_err(Failure::Refused)?;
+                if let Some(group) = orders::group(&ticket.id, ticket.approved.order()) {
+                    let (works, filled) = self.orders.group(&group);
+                    if filled {
+                        let state = State::Ended(OrderEnd::Replaced);
+                        self.note([record, Record::Closed { id: ticket.id.clone(), state }]);
+                        return Err(Failure::Refused("an alternative has filled already".into()));
+                    }
+                    if works && !self.config.emulate_alternatives {
+                        return Err(no_alternatives());
+                    }
                 }
                 Composed::Ask(message, Some(record), What::Submit(ticket.id))
             }
@@ -798,6 +796,14 @@ impl Worker {
             },
         );
     }
+}
+
+pub(super) fn no_alternatives() -> Failure {
+    Failure::Refused(
+        "FIX 4.4 has no orders that cancel each other; emulate_alternatives works them side by side and cancels the rest \
+         when one trades, at the risk that two do"
+            .into(),
+    )
 }
 
 enum Composed {

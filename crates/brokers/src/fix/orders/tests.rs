@@ -13,7 +13,7 @@ fn sent(name: &str, quantity: i64, day: bool, replaces: Option<&str>) -> Record 
         quantity: Quantity::whole(quantity).unwrap(),
         short: false,
         day,
-        group: Vec::new(),
+        group: None,
         replaces: replaces.map(id),
     }
 }
