@@ -156,8 +156,8 @@ Examples:
     /// each close orders, positions and cash are compared; ours are put right, and nothing new is begun until somebody
     /// accepts the difference by name. Started again it replays its journal and asks the broker about every open order.
     #[command(after_help = "\
-Credentials come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY, APCA_API_BASE_URL (Alpaca's paper trading
-unless said).
+Credentials come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY and APCA_API_BASE_URL (Alpaca's paper trading
+unless said); FIX_USERNAME and FIX_PASSWORD, with the session in fix.toml, or where ALGOTRADING_FIX says.
 
 Examples:
   algotrading live run.toml --broker alpaca --limits limits.toml --feed - --trade-real-money
@@ -261,6 +261,8 @@ pub struct Live {
 pub enum BrokerName {
     /// Alpaca's Trading API.
     Alpaca,
+    /// A counterparty over FIX 4.4.
+    Fix,
 }
 
 impl BrokerName {
@@ -269,6 +271,7 @@ impl BrokerName {
     pub fn name(self) -> &'static str {
         match self {
             Self::Alpaca => "alpaca",
+            Self::Fix => "fix",
         }
     }
 }
