@@ -150,6 +150,17 @@ Examples:
   algotrading paper run.toml --lake lake --follow --limits limits.toml
   algotrading paper run.toml --feed prices.jsonl --out trading/try")]
     Paper(Paper),
+    /// Serve a paper account over Alpaca's API: any client of Alpaca's can trade on it.
+    ///
+    /// The market is the lake's sessions at a pace, or lines of prices. What is sent between two sessions trades in the
+    /// next one. The account lives as long as the program.
+    #[command(after_help = "\
+Clients show the key in APCA_API_KEY_ID and APCA_API_SECRET_KEY.
+
+Examples:
+  APCA_API_KEY_ID=me APCA_API_SECRET_KEY=secret algotrading paper-server IBM MSFT --lake lake --from 2012-01-03
+  TradingClient('me', 'secret', url_override='http://127.0.0.1:8100')   # alpaca-py")]
+    PaperServer(PaperServer),
     /// Trade a run file at a broker, in one process.
     ///
     /// The account lies in a folder, as on paper. The broker's books count: at the start, after the line was down and at
@@ -219,6 +230,35 @@ pub struct Paper {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `algotrading paper-server`
+#[derive(Debug, Args)]
+pub struct PaperServer {
+    /// What can be traded.
+    #[arg(required = true, value_name = "SYM", value_parser = symbol)]
+    pub symbols: Vec<Symbol>,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// First session; the first known one unless said.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Option<SessionDate>,
+    /// Last session; the last known one unless said.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Option<SessionDate>,
+    /// Sessions in a second.
+    #[arg(long, value_name = "RATE", default_value = "1", value_parser = rate)]
+    pub sessions_per_second: f64,
+    /// Lines of prices instead of the lake's sessions; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub feed: Option<PathBuf>,
+    /// Cash at the start.
+    #[arg(long, value_name = "MONEY", default_value = "100000", value_parser = money)]
+    pub cash: Money,
+    /// Where it listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8100")]
+    pub bind: std::net::SocketAddr,
 }
 
 /// `algotrading live`

@@ -12,6 +12,7 @@ pub mod live;
 pub mod lookahead;
 pub mod model;
 pub mod paper;
+pub mod paper_server;
 pub mod parity;
 pub mod predict;
 pub mod report;
@@ -62,6 +63,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Eod(args) => eod::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Paper(args) => paper::run(&args),
+        Verb::PaperServer(args) => paper_server::run(&args),
         Verb::Live(args) => live::run(&args),
         Verb::Accept(args) => live::say(&args, &Ask::Accept),
         Verb::Reenable(args) => live::say(&args, &Ask::Reenable),

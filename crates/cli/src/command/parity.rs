@@ -13,7 +13,7 @@ use trading::feed::warm_up;
 use trading::parity::{Cause, Item, Tally, compare};
 
 use crate::args::Parity as Args;
-use crate::config::RunConfig;
+use crate::config::{Data, RunConfig};
 use crate::folder::JOURNAL;
 use crate::live::account::{Account, Place};
 use crate::live::kept::told;
@@ -137,9 +137,8 @@ fn recorded(events: &[Market], last: SessionDate) -> Result<Recorded> {
 }
 
 fn from_lake(account: &Account, location: &str, first: SessionDate, last: SessionDate) -> Result<Recorded> {
-    let mut config = config(account)?;
-    (config.data.from, config.data.to) = (Some(first), Some(last));
-    feeds::history(location, &config, None)
+    let symbols = account.facts.symbols.clone();
+    feeds::history(location, &Data { symbols, from: Some(first), to: Some(last) }, None)
 }
 
 fn config(account: &Account) -> Result<RunConfig> {
