@@ -476,8 +476,8 @@ pub struct Status {
     pub session: Option<SessionDate>,
     /// Whether it closes everything.
     pub flattening: bool,
-    /// Cash.
-    pub cash: Money,
+    /// Cash, where the broker tells it.
+    pub cash: Option<Money>,
     /// Positions.
     pub holdings: Vec<Holding>,
     /// Names of the orders that work.
@@ -1055,8 +1055,8 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
                 corrections.push(Correction::Position { instrument, ours, theirs, price });
             }
         }
-        if book.cash() != account.cash {
-            corrections.push(Correction::Cash { ours: book.cash(), theirs: account.cash });
+        if let Some(theirs) = account.cash.filter(|theirs| *theirs != book.cash()) {
+            corrections.push(Correction::Cash { ours: book.cash(), theirs });
         }
         for correction in &corrections {
             self.rules.gate.step(&Event::Corrected(*correction))?;
