@@ -75,7 +75,7 @@ pub fn run(here: &Here<'_>, stream: &dyn Stream, source: &Source) -> Result<()> 
     let told = here.shown(FEED)?.and_then(|body| body["seq"].as_u64()).unwrap_or(0);
     let (mut feed, pace): (Box<dyn Feed>, Duration) = match source {
         Source::Replay { after, pace } => {
-            (Box::new(FromLake::after(&here.location, &config, *after, false)?), *pace)
+            (Box::new(FromLake::after(&here.location, &config.data, *after, false)?), *pace)
         }
         Source::Text(path) => (Box::new(FromText::open(path, &symbols)?), Duration::ZERO),
     };

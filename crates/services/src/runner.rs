@@ -206,7 +206,7 @@ fn warmed(here: &Here<'_>, config: &RunConfig, first: SessionDate) -> Result<Box
     let instruments = config.data.symbols.len();
     let mut strategy = config.strategy.build(instruments, inputs)?;
     if config.data.from.is_none_or(|from| from < first) {
-        let history = feeds::history(&here.location, config, Some(first)).context("the history to warm up with")?;
+        let history = feeds::history(&here.location, &config.data, Some(first)).context("the history to warm up with")?;
         let events = trading::feed::replay(Calendar::nyse(), &history, None)?;
         trading::feed::warm_up(&mut strategy, instruments, Calendar::nyse(), &events);
         here.info("has seen the past", json!({ "events": events.len() }));

@@ -10,14 +10,19 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::Credentials;
 use aws_smithy_http_client::test_util::{NeverClient, ReplayEvent, StaticReplayClient};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use ports::archive::Archive;
 use ports::catalog::Catalog;
 use ports::endpoint::Endpoint;
 use ports::exchange::Exchange;
 use ports::figures::{Figure, Figures, Unit};
+use ports::lines::{Lease, Lines};
 use ports::notices::Notices;
 use ports::objects::Objects;
 use ports::queries::Queries;
+use ports::queue::Queue;
 use ports::records::{Key, Records};
+use ports::secrets::Secrets;
+use ports::stream::Stream;
 use ports::tasks::{TaskRequest, Tasks};
 use ports::{Answer, Kind};
 
@@ -97,6 +102,19 @@ fn every_call() -> Vec<Case> {
             aws.records("t").put(&Key::new("p", "s"), &serde_json::json!(1), 0).map(|_| ())
         }),
         case("DynamoDB", "Query", "p", |aws| aws.records("t").list("p").map(|_| ())),
+        case("DynamoDB", "GetItem", "t sma", |aws| aws.lines("t").lease("sma").map(|_| ())),
+        case("DynamoDB", "Query", "t sma", |aws| aws.lines("t").read("sma", 0).map(|_| ())),
+        case("DynamoDB", "TransactWriteItems", "t sma", |aws| {
+            let lease = Lease { owner: "a".into(), epoch: 1, seen_ms: 1, until_ms: 2 };
+            aws.lines("t").append("sma", &[], &lease).map(|_| ())
+        }),
+        case("Kinesis", "PutRecords", "market", |aws| aws.stream("market").put(&["a".to_owned()])),
+        case("Kinesis", "ListShards", "market", |aws| aws.stream("market").read(None).map(|_| ())),
+        case("SQS", "SendMessage", "orders", |aws| aws.queue("http://sqs/1/orders.fifo").send("g", "i", "t")),
+        case("SQS", "ReceiveMessage", "orders", |aws| aws.queue("http://sqs/1/orders.fifo").receive(0).map(|_| ())),
+        case("SQS", "DeleteMessage", "orders", |aws| aws.queue("http://sqs/1/orders.fifo").delete("r")),
+        case("Secrets Manager", "GetSecretValue", "broker", |aws| aws.secrets().secret("broker").map(|_| ())),
+        s3_case("PutObject", |aws| aws.archive("s3://archive/raw").unwrap().keep("a", Vec::new())),
         case("Glue", "StartCrawler", "bars", |aws| aws.catalog().crawl("bars")),
         case("Glue", "GetCrawler", "bars", |aws| aws.catalog().crawler("bars").map(|_| ())),
         case("Glue", "GetTable", "db.bars", |aws| aws.catalog().table("db", "bars").map(|_| ())),
