@@ -6,13 +6,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ports::Kind;
+use ports::archive::Archive;
 use ports::catalog::{Catalog, Table};
 use ports::exchange::{Exchange, JobState};
 use ports::figures::{Figure, Figures, Unit};
+use ports::lines::{Held, Lease, Line, Lines};
 use ports::notices::Notices;
 use ports::objects::{Object, Objects};
 use ports::queries::{Queries, QueryState, Rows};
+use ports::queue::Queue;
 use ports::records::{Key, Put, Record, Records};
+use ports::stream::Stream;
 use ports::tasks::{TaskRequest, Tasks};
 use serde_json::{Value, json};
 
@@ -274,4 +278,114 @@ pub(crate) fn tasks(tasks: &dyn Tasks, known: &str, token: &str) {
     tasks.state(&task).unwrap();
     assert_eq!(tasks.start(&request("no-such-task")).unwrap_err().kind, Kind::NotFound);
     assert_eq!(tasks.state("0123456789abcdef0123456789abcdef").unwrap_err().kind, Kind::NotFound);
+}
+
+pub(crate) fn stream(stream: &dyn Stream) {
+    assert_eq!(stream.read(None).unwrap(), []);
+    let texts: Vec<String> = (0..1_200).map(|n| format!("é {n}")).collect();
+    stream.put(&texts[..1]).unwrap();
+    stream.put(&texts[1..]).unwrap();
+    stream.put(&[]).unwrap();
+    let (mut read, mut after) = (Vec::new(), None);
+    let started = Instant::now();
+    while read.len() < texts.len() {
+        assert!(started.elapsed() < PATIENCE, "{} came", read.len());
+        let entries = stream.read(after.as_deref()).unwrap();
+        after = entries.last().map(|entry| entry.position.clone()).or(after);
+        read.extend(entries.into_iter().map(|entry| entry.text));
+    }
+    assert_eq!(read, texts);
+    assert_eq!(stream.read(after.as_deref()).unwrap(), []);
+    // Another reader goes its own way, and so does one that comes back.
+    assert_eq!(stream.read(None).unwrap()[0].text, texts[0]);
+    let second = stream.read(None).unwrap()[1].position.clone();
+    assert_eq!(stream.read(Some(&second)).unwrap()[0].text, texts[2]);
+}
+
+pub(crate) fn queue(queue: &dyn Queue, away: bool) {
+    assert_eq!(queue.receive(0).unwrap(), []);
+    for (id, text) in [("1", "one"), ("2", "two"), ("1", "one again"), ("3", "three é")] {
+        queue.send("sma", id, text).unwrap();
+    }
+    let mut told = Vec::new();
+    let started = Instant::now();
+    while told.len() < 3 {
+        assert!(started.elapsed() < PATIENCE, "{told:?}");
+        for message in queue.receive(1).unwrap() {
+            told.push(message.text);
+            queue.delete(&message.receipt).unwrap();
+        }
+    }
+    assert_eq!(told, ["one", "two", "three é"]);
+    if away {
+        // What is not deleted stays away, and all behind it in its group.
+        queue.send("sma", "4", "four").unwrap();
+        queue.send("sma", "5", "five").unwrap();
+        assert_eq!(queue.receive(1).unwrap()[0].text, "four");
+        assert!(queue.receive(0).unwrap().iter().all(|message| message.text != "four"));
+    }
+}
+
+pub(crate) fn lines(lines: &(dyn Lines + Sync)) {
+    let line = |seq: u64, text: &str| Line { seq, text: text.to_owned() };
+    assert_eq!(lines.lease("sma").unwrap(), None);
+    assert_eq!(lines.read("sma", 0).unwrap(), []);
+    let Held::Yes(first) = lines.claim("sma", "a", 100, 200).unwrap() else { panic!("nobody has it") };
+    assert_eq!((first.epoch, lines.lease("sma").unwrap().as_ref()), (1, Some(&first)));
+    assert_eq!(lines.claim("sma", "b", 200, 300).unwrap(), Held::No(first.clone()));
+    assert!(matches!(lines.claim("sma", "a", 110, 210).unwrap(), Held::Yes(lease) if lease.epoch == 1));
+    assert_eq!(lines.claim("ema", "b", 100, 200).unwrap(), Held::Yes(Lease { owner: "b".into(), ..first.clone() }));
+
+    let some: Vec<Line> = (0..250).map(|seq| line(seq, &format!("line {seq} é"))).collect();
+    let renewed = Lease { until_ms: 400, seen_ms: 120, ..first.clone() };
+    assert_eq!(lines.append("sma", &some, &renewed).unwrap(), Held::Yes(renewed.clone()));
+    assert_eq!(lines.lease("sma").unwrap(), Some(renewed.clone()));
+    assert_eq!(lines.append("sma", &[], &renewed).unwrap(), Held::Yes(renewed.clone()));
+    let (mut read, mut from) = (Vec::new(), 0);
+    loop {
+        let page = lines.read("sma", from).unwrap();
+        let Some(last) = page.last() else { break };
+        from = last.seq + 1;
+        read.extend(page);
+    }
+    assert_eq!(read, some);
+    assert_eq!(lines.read("sma", 249).unwrap(), [line(249, "line 249 é")]);
+
+    // A number that is taken: nothing of it is written, whoever writes.
+    assert!(matches!(lines.append("sma", &[line(250, "x"), line(249, "y")], &renewed).unwrap(), Held::No(_)));
+    assert_eq!(lines.read("sma", 250).unwrap(), []);
+
+    // A lease that has ended goes to the next, and the one before is out.
+    let Held::Yes(second) = lines.claim("sma", "b", 401, 500).unwrap() else { panic!("it has ended") };
+    assert_eq!(second.epoch, 2);
+    assert_eq!(lines.append("sma", &[line(250, "x")], &renewed).unwrap(), Held::No(second.clone()));
+    assert!(matches!(lines.append("sma", &[line(250, "z")], &second).unwrap(), Held::Yes(_)));
+    let guardian = lines.revoke("sma", "guardian", 450, 600).unwrap();
+    assert_eq!((guardian.owner.as_str(), guardian.epoch), ("guardian", 3));
+    assert_eq!(lines.append("sma", &[], &second).unwrap(), Held::No(guardian));
+
+    // Of several that claim at once one has it.
+    for round in 0..4 {
+        let (journal, held) = (format!("race {round}"), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for owner in ["a", "b", "c", "d"] {
+                let (journal, held) = (&journal, &held);
+                scope.spawn(move || {
+                    if matches!(lines.claim(journal, owner, 1, 100).unwrap(), Held::Yes(_)) {
+                        held.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(held.into_inner(), 1, "round {round}");
+    }
+}
+
+/// `read` tells what a file holds.
+pub(crate) fn archive(archive: &dyn Archive, read: impl Fn(&str) -> Vec<u8>) {
+    archive.keep("sma/run/a.jsonl", b"first".to_vec()).unwrap();
+    archive.keep("sma/run/a.jsonl", b"second".to_vec()).unwrap();
+    assert_eq!(read("sma/run/a.jsonl"), b"first");
+    archive.keep("sma/run/empty", Vec::new()).unwrap();
+    assert_eq!(read("sma/run/empty"), b"");
 }

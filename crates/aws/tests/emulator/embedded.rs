@@ -1,6 +1,8 @@
 use std::fs;
 
-use ports::embedded::{FolderExchange, FolderObjects, FolderRecords, KeptFigures, KeptNotices};
+use ports::embedded::{
+    FolderExchange, FolderObjects, FolderRecords, KeptArchive, KeptFigures, KeptLines, KeptNotices, KeptQueue, KeptStream,
+};
 
 use crate::conformance;
 
@@ -46,4 +48,25 @@ fn figures() {
     let kept = KeptFigures::default();
     conformance::figures(&kept);
     assert_eq!(kept.take().len(), 5 + 1001);
+}
+
+#[test]
+fn stream() {
+    conformance::stream(&KeptStream::default());
+}
+
+#[test]
+fn queue() {
+    conformance::queue(&KeptQueue::default(), false);
+}
+
+#[test]
+fn lines() {
+    conformance::lines(&KeptLines::default());
+}
+
+#[test]
+fn archive() {
+    let kept = KeptArchive::default();
+    conformance::archive(&kept, |path| kept.files()[path].clone());
 }

@@ -229,3 +229,82 @@ fn tasks() {
     };
     conformance::tasks(&offline.aws.tasks(cluster), "known", "token");
 }
+
+#[test]
+#[ignore = "needs the offline AWS; ./test starts it"]
+fn stream() {
+    let offline = offline("stream");
+    let request = aws_sdk_kinesis::Client::new(&offline.config).create_stream().stream_name(&offline.name).shard_count(1);
+    offline.runtime.block_on(request.send()).unwrap();
+    conformance::stream(&offline.aws.stream(&offline.name));
+    let missing = ports::stream::Stream::read(&offline.aws.stream("no-such-stream"), None).unwrap_err();
+    assert_eq!(missing.kind, ports::Kind::NotFound);
+}
+
+#[test]
+#[ignore = "needs the offline AWS; ./test starts it"]
+fn queue() {
+    let offline = offline("queue");
+    let request = aws_sdk_sqs::Client::new(&offline.config)
+        .create_queue()
+        .queue_name(format!("{}.fifo", offline.name))
+        .attributes(aws_sdk_sqs::types::QueueAttributeName::FifoQueue, "true");
+    let url = offline.runtime.block_on(request.send()).unwrap().queue_url.unwrap();
+    conformance::queue(&offline.aws.queue(&url), true);
+    let missing = url.replace(".fifo", "-missing.fifo");
+    let missing = ports::queue::Queue::receive(&offline.aws.queue(&missing), 0).unwrap_err();
+    assert_eq!(missing.kind, ports::Kind::NotFound);
+}
+
+#[test]
+#[ignore = "needs the offline AWS; ./test starts it"]
+fn lines() {
+    let offline = offline("lines");
+    let attribute = |name: &str, kind: ScalarAttributeType| {
+        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
+    };
+    let key =
+        |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let request = aws_sdk_dynamodb::Client::new(&offline.config)
+        .create_table()
+        .table_name(&offline.name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("strategy", ScalarAttributeType::S))
+        .attribute_definitions(attribute("seq", ScalarAttributeType::N))
+        .key_schema(key("strategy", KeyType::Hash))
+        .key_schema(key("seq", KeyType::Range));
+    offline.runtime.block_on(request.send()).unwrap();
+    conformance::lines(&offline.aws.lines(&offline.name));
+}
+
+#[test]
+#[ignore = "needs the offline AWS; ./test starts it"]
+fn archive() {
+    let offline = offline("archive");
+    offline.bucket();
+    let client = aws_sdk_s3::Client::new(&offline.config);
+    let read = |path: &str| {
+        offline.runtime.block_on(async {
+            let request = client.get_object().bucket(&offline.name).key(format!("journal/{path}"));
+            request.send().await.unwrap().body.collect().await.unwrap().to_vec()
+        })
+    };
+    conformance::archive(&offline.aws.archive(&format!("s3://{}/journal", offline.name)).unwrap(), read);
+}
+
+#[test]
+#[ignore = "needs the offline AWS; ./test starts it"]
+fn secrets() {
+    let offline = offline("secrets");
+    let text = r#"{"key_id":"PK1","secret_key":"hush"}"#;
+    let request =
+        aws_sdk_secretsmanager::Client::new(&offline.config).create_secret().name(&offline.name).secret_string(text);
+    let arn = offline.runtime.block_on(request.send()).unwrap().arn.unwrap();
+    let secrets = offline.aws.secrets();
+    for name in [&offline.name, &arn] {
+        let secret = ports::secrets::Secrets::secret(&secrets, name).unwrap();
+        assert_eq!(secret.expose(), text);
+    }
+    let missing = ports::secrets::Secrets::secret(&secrets, "no-such-secret").unwrap_err();
+    assert_eq!(missing.kind, ports::Kind::NotFound);
+}
