@@ -21,7 +21,7 @@ PROGRAMS = ("market-data-adapter", "broker-adapter", "strategy-runner", "guardia
 RUN_FILE = """[strategy]
 name = "ema"
 fast = 2
-slow = 4
+slow = {slow}
 size = 100
 
 [data]
@@ -67,13 +67,13 @@ def lake(tmp_path_factory):
 class Trading:
     """Everything around the programs, under names of its own, and the programs that were started."""
 
-    def __init__(self, emulator, lake, folder, begin=BEGIN, end=END):
+    def __init__(self, emulator, lake, folder, begin=BEGIN, end=END, slow=4):
         self.emulator, self.folder, self.name = emulator.url, folder, f"t-{uuid.uuid4().hex[:8]}"
         self.begin, self.end, self.lake = begin, end, lake
         self.started: dict[str, subprocess.Popen] = {}
         self.session = boto3.Session("test", servers.CREDENTIALS["AWS_SECRET_ACCESS_KEY"], region_name=servers.REGION)
         self.run_file = folder / "ema.toml"
-        self.run_file.write_text(RUN_FILE.format(begin=begin, end=end))
+        self.run_file.write_text(RUN_FILE.format(begin=begin, end=end, slow=slow))
         self._tables()
         self._queues()
         self.client("kinesis").create_stream(StreamName=self.name, ShardCount=1)
@@ -267,6 +267,41 @@ def test_a_second_runner_is_turned_away_in_one_sentence(trading):
     assert told["level"] == "ERROR" and told["message"].startswith("another program writes the journal of ema: it is strategy-runner ")
     trading.wait(trading.closed)
     same(trading)
+
+
+def test_a_strategy_has_seen_the_past_before_its_first_session(offline, lake, tmp_path):
+    # Ten bars are needed, and eight are told.
+    trading = Trading(offline, lake, tmp_path, begin="2012-06-01", slow=10)
+    try:
+        trading.start("market-data-adapter", "broker-adapter", "strategy-runner", REPLAY_AFTER="2013-02-13")
+        trading.wait(trading.closed)
+        lines = trading.journal()
+        assert json.loads(lines[1])["event"]["session_opened"]["date"] == BEGIN
+        assert any('"ordered"' in line for line in lines), "it never decided"
+        # A restart shows it the same past, or its steps would come out otherwise.
+        runner = trading.started["strategy-runner"]
+        runner.terminate()
+        assert runner.wait(20) == 0
+        trading.start("strategy-runner")
+        trading.wait(lambda: trading.record("live")["state"] == "trading")
+        assert trading.journal() == lines
+    finally:
+        trading.stop()
+
+
+@pytest.mark.parametrize(("program", "more", "words"), [
+    ("market-data-adapter", {"FEED": "alpaca"}, "the feed `alpaca` is not built in yet"),
+    ("broker-adapter", {"BROKER": "fix"}, "the broker `fix` is not built in yet"),
+    ("broker-adapter", {"BROKER": "alpaca", "BROKER_SECRET": "nobody"}, "Secrets Manager GetSecretValue on `nobody`: not found"),
+    ("strategy-runner", {"STRATEGY": "nobody"}, "the lake has no `strategies/nobody.toml`"),
+    ("guardian", {"JOURNAL_TABLE": ""}, "the environment variable JOURNAL_TABLE is not set"),
+])
+def test_what_cannot_be_is_said_in_one_sentence(trading, program, more, words):
+    done = subprocess.run([servers.binaries() / program], env=trading.environment(**more), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and not done.stderr
+    [line] = done.stdout.splitlines()
+    told = json.loads(line)
+    assert told["level"] == "ERROR" and words in told["message"], line
 
 
 def held(trading):

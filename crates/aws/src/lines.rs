@@ -210,8 +210,9 @@ impl Lines for DynamoLines {
             );
             return Err(self.calls.error(call, resource, Kind::Invalid, message));
         }
-        let invalid =
-            |error: aws_sdk_dynamodb::error::BuildError| self.calls.error(call, &resource, Kind::Invalid, error.to_string());
+        let invalid = |error: aws_sdk_dynamodb::error::BuildError| {
+            self.calls.error(call, &resource, Kind::Invalid, error.to_string())
+        };
         let mut rest = lines;
         loop {
             let renewed = Update::builder()

@@ -54,9 +54,9 @@ impl Kinesis {
         let request = self.client.get_shard_iterator().stream_name(&self.name).shard_id(self.shard()?);
         let request = match after {
             None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            Some(position) => request
-                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-                .starting_sequence_number(position),
+            Some(position) => {
+                request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).starting_sequence_number(position)
+            }
         };
         let answer = self.calls.ask(call, &self.name, request.send())?;
         answer.shard_iterator.ok_or_else(|| self.calls.lacking(call, &self.name, "iterator"))
@@ -123,8 +123,7 @@ impl Stream for Kinesis {
             Ok(answer) => answer,
             // It is good for five minutes.
             Err(failure)
-                if !fresh
-                    && failure.as_service_error().is_some_and(|error| error.is_expired_iterator_exception()) =>
+                if !fresh && failure.as_service_error().is_some_and(|error| error.is_expired_iterator_exception()) =>
             {
                 return self.read(after);
             }

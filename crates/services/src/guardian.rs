@@ -126,7 +126,8 @@ impl Watch<'_, '_> {
         let session = heard.as_ref().and_then(|heard| heard.snapshot.session);
         let session = session.unwrap_or_else(|| Calendar::nyse().date_of((self.here.now)()));
         let _ = self.history();
-        let patience = self.patience.stale_ms * if heard.as_ref().is_some_and(|heard| heard.stopped) { STOPPED } else { 1 };
+        let patience =
+            self.patience.stale_ms * if heard.as_ref().is_some_and(|heard| heard.stopped) { STOPPED } else { 1 };
         let at = heard.as_ref().map_or(self.begun, |heard| heard.at.nanos() / 1_000_000);
         let fresh = now - at <= patience;
         if fresh {
@@ -175,13 +176,7 @@ impl Watch<'_, '_> {
     }
 
     fn order(&self, mode: Mode, reason: &str, from: SessionDate) -> Result<bool> {
-        let entry = Entry {
-            from,
-            mode,
-            reason: reason.to_owned(),
-            by: "guardian".to_owned(),
-            at: (self.here.now)(),
-        };
+        let entry = Entry { from, mode, reason: reason.to_owned(), by: "guardian".to_owned(), at: (self.here.now)() };
         control::add(self.here.records, &self.here.strategy, &entry, false).map_err(Into::into)
     }
 
@@ -228,7 +223,10 @@ impl Watch<'_, '_> {
             }
         }
         (self.disobeyed, self.taken_over, self.flat_said) = (None, Some(now), false);
-        self.tell("take_over", &format!("Strategy {}: {what}; its lease is taken and everything closed.", self.here.strategy));
+        self.tell(
+            "take_over",
+            &format!("Strategy {}: {what}; its lease is taken and everything closed.", self.here.strategy),
+        );
         Ok(())
     }
 }

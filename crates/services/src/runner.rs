@@ -146,18 +146,8 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
     let steps = trader.recover((here.now)())?;
     let mut resume = seen.lock().unwrap_or_else(PoisonError::into_inner).resume;
     here.info("trades", json!({ "broker": name, "steps": steps, "first_session": first }));
-    let mut runner = Runner {
-        here,
-        ports,
-        keeper,
-        account,
-        own_market,
-        seen,
-        archived: 0,
-        obeyed: 0,
-        shown: 0,
-        due: true,
-    };
+    let mut runner =
+        Runner { here, ports, keeper, account, own_market, seen, archived: 0, obeyed: 0, shown: 0, due: true };
     runner.already_archived();
     while !here.stopped() {
         runner.look_after(&mut trader)?;
@@ -206,7 +196,8 @@ fn warmed(here: &Here<'_>, config: &RunConfig, first: SessionDate) -> Result<Box
     let instruments = config.data.symbols.len();
     let mut strategy = config.strategy.build(instruments, inputs)?;
     if config.data.from.is_none_or(|from| from < first) {
-        let history = feeds::history(&here.location, &config.data, Some(first)).context("the history to warm up with")?;
+        let history =
+            feeds::history(&here.location, &config.data, Some(first)).context("the history to warm up with")?;
         let events = trading::feed::replay(Calendar::nyse(), &history, None)?;
         trading::feed::warm_up(&mut strategy, instruments, Calendar::nyse(), &events);
         here.info("has seen the past", json!({ "events": events.len() }));

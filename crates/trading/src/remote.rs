@@ -538,6 +538,8 @@ pub struct Adapter<B, C, L> {
     flattening: bool,
     own_orders: u64,
     outbox: Vec<BrokerEvent>,
+    /// Whether a trader is still to be told that events are numbered anew.
+    unannounced: bool,
     said: u64,
     sent: u64,
 }
@@ -552,7 +554,7 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
     /// [`AdapterError`].
     pub fn open(broker: B, channel: C, log: L, mut rules: Rules) -> Result<Self, AdapterError> {
         rules.gate = rules.gate.at_venue(&rules.symbols, Cancels::WhenConfirmed);
-        let aligned = rules.own_market;
+        let (aligned, unannounced) = (rules.own_market, !rules.own_market);
         let mut this = Self {
             broker,
             channel,
@@ -571,6 +573,7 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
             flattening: false,
             own_orders: 0,
             outbox: Vec::new(),
+            unannounced,
             said: 0,
             sent: 0,
         };
@@ -640,7 +643,7 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
                 self.close_all()?;
             }
         }
-        self.tell()?;
+        self.tell();
         let Ok(received) = self.channel.receive(wait_ms) else { return Ok(0) };
         let count = received.letters.len();
         for letter in received.letters {
@@ -678,18 +681,18 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
         Ok(Status { epoch, position, session, flattening, cash, holdings, working })
     }
 
-    /// Lets events out that nobody asked for.
-    fn tell(&mut self) -> Result<(), AdapterError> {
-        if self.outbox.is_empty() || (self.rules.own_market && !self.flattening) {
-            return Ok(());
+    /// Lets events out that nobody asked for, and says once that it was started again: what was said before may be lost.
+    fn tell(&mut self) {
+        let any = !self.outbox.is_empty() && (!self.rules.own_market || self.flattening);
+        if !any && !self.unannounced {
+            return;
         }
         let told = self.told(None);
-        if let Ok(text) = serde_json::to_string(&told)
-            && self.send(&text).is_err()
-        {
-            self.outbox = told.events;
+        let Ok(text) = serde_json::to_string(&told) else { return };
+        match self.send(&text) {
+            Ok(()) => self.unannounced = false,
+            Err(_) => self.outbox = told.events,
         }
-        Ok(())
     }
 
     fn send(&mut self, text: &str) -> Result<(), SendError> {
@@ -1047,11 +1050,9 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
         for (at, symbol) in self.rules.symbols.iter().enumerate() {
             let instrument = InstrumentId(at as u32);
             let held = account.holdings.iter().find(|holding| holding.symbol == *symbol);
-            let (ours, theirs) =
-                (book.position(instrument), held.map(|holding| holding.quantity).unwrap_or_default());
+            let (ours, theirs) = (book.position(instrument), held.map(|holding| holding.quantity).unwrap_or_default());
             if ours != theirs {
-                let price =
-                    held.and_then(|holding| holding.price).or(book.mark_of(instrument)).unwrap_or_default();
+                let price = held.and_then(|holding| holding.price).or(book.mark_of(instrument)).unwrap_or_default();
                 corrections.push(Correction::Position { instrument, ours, theirs, price });
             }
         }
@@ -1081,9 +1082,8 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
         self.take_over(&account)?;
         for holding in &account.holdings {
             let Some(instrument) = self.instrument(&holding.symbol) else { continue };
-            let closes = |order: &OrderStatus| {
-                self.rules.closer.own(&order.id).is_some() && order.symbol == holding.symbol
-            };
+            let closes =
+                |order: &OrderStatus| self.rules.closer.own(&order.id).is_some() && order.symbol == holding.symbol;
             if working.iter().any(closes) {
                 continue;
             }

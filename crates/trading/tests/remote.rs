@@ -124,7 +124,9 @@ impl Net {
         }
         let (lost, twice) = (self.bad && self.dice.chance(8), self.bad && self.dice.chance(10));
         for _ in 0..if lost { 0 } else { 1 + u32::from(twice) } {
-            let late = if self.bad { self.dice.below(3_000) } else { 0 };
+            // Rarely so late that nobody waits for it any more.
+            let most = if self.dice.chance(3) { 40_000 } else { 3_000 };
+            let late = if self.bad { self.dice.below(most) } else { 0 };
             let due = self.now_ms + late;
             let way = if to_adapter { &mut self.to_adapter } else { &mut self.to_trader };
             way.sent += 1;
@@ -555,4 +557,278 @@ fn an_order_is_judged_again_and_another_version_is_refused() {
     world.net.borrow_mut().send(true, "hello").unwrap();
     world.site.borrow_mut().turn(&world.net);
     assert!(tape::read("{}", &[]).is_err());
+}
+
+/// A broker that lives on whoever asks it.
+#[derive(Clone)]
+struct Elsewhere(Rc<RefCell<Counting>>);
+
+impl Broker for Elsewhere {
+    fn submit(&mut self, tickets: &[Ticket]) -> Result<(), Failure> {
+        self.0.borrow_mut().submit(tickets)
+    }
+
+    fn cancel(&mut self, id: &ClientOrderId) -> Result<(), Failure> {
+        self.0.borrow_mut().cancel(id)
+    }
+
+    fn replace(&mut self, id: &ClientOrderId, with: &Ticket) -> Result<(), Failure> {
+        self.0.borrow_mut().replace(id, with)
+    }
+
+    fn find(&mut self, id: &ClientOrderId) -> Result<Option<OrderStatus>, Failure> {
+        self.0.borrow_mut().find(id)
+    }
+
+    fn working(&mut self) -> Result<Vec<OrderStatus>, Failure> {
+        self.0.borrow_mut().working()
+    }
+
+    fn account(&mut self) -> Result<Account, Failure> {
+        self.0.borrow_mut().account()
+    }
+
+    fn events(&mut self) -> Vec<BrokerEvent> {
+        self.0.borrow_mut().events()
+    }
+}
+
+type FarAway = Adapter<Elsewhere, AdapterEnd, MemoryLines>;
+
+/// An adapter before a broker elsewhere, which is told of the market by nobody here.
+struct Outpost {
+    broker: Elsewhere,
+    adapter: Option<FarAway>,
+    log: Memory,
+    starts: u64,
+    tape: Rc<RefCell<Vec<Numbered>>>,
+    told: usize,
+}
+
+impl Outpost {
+    fn turn(&mut self, net: &Rc<RefCell<Net>>) {
+        let mut adapter = self.adapter.take().unwrap_or_else(|| {
+            self.starts += 1;
+            self.told = 0;
+            let header = support::header(2, cash());
+            let rules = Rules {
+                account: "live".to_owned(),
+                owner: Owner::new("live", "test").unwrap(),
+                closer: Owner::new("live_x", "test").unwrap(),
+                symbols: header.instruments.clone(),
+                gate: support::gate(&limits(), &header),
+                own_market: false,
+                start: self.starts,
+            };
+            Adapter::open(self.broker.clone(), AdapterEnd(net.clone()), self.log.lines(), rules).unwrap()
+        });
+        let (tape, told) = (self.tape.clone(), &mut self.told);
+        let mut source = || {
+            let some = tape.borrow()[*told..].to_vec();
+            *told += some.len();
+            Ok(some)
+        };
+        adapter.turn(0, &mut source).unwrap();
+        let crash = {
+            let mut net = net.borrow_mut();
+            net.bad && net.dice.chance(1)
+        };
+        if crash {
+            say(|| "the adapter crashes".to_owned());
+            std::mem::forget(adapter);
+        } else {
+            self.adapter = Some(adapter);
+        }
+    }
+}
+
+struct FarEnd {
+    net: Rc<RefCell<Net>>,
+    outpost: Rc<RefCell<Outpost>>,
+}
+
+impl Channel for FarEnd {
+    fn send(&mut self, _id: &str, text: &str) -> Result<(), SendError> {
+        self.net.borrow_mut().send(true, text)
+    }
+
+    fn receive(&mut self, wait_ms: u64) -> Result<Received, String> {
+        let mut waited_ms = 0;
+        loop {
+            self.outpost.borrow_mut().turn(&self.net);
+            let mut net = self.net.borrow_mut();
+            let mut letters = net.due(false);
+            if net.bad && net.dice.chance(20) {
+                letters.reverse();
+            }
+            if !letters.is_empty() || waited_ms >= wait_ms {
+                return Ok(Received { letters, waited_ms });
+            }
+            waited_ms += 250;
+            net.now_ms += 250;
+        }
+    }
+
+    fn done(&mut self, letter: &Letter) {
+        self.net.borrow_mut().done(false, letter);
+    }
+}
+
+type FarTrader = Trader<Chaos, RemoteBroker<FarEnd>, MemoryLines>;
+
+fn far_trader(world: &mut World, outpost: &Rc<RefCell<Outpost>>) -> FarTrader {
+    let header = support::header(2, cash());
+    let log = Log::open(world.memory.lines(), &header).unwrap();
+    let remote = loop {
+        world.epoch += 1;
+        let end = FarEnd { net: world.net.clone(), outpost: outpost.clone() };
+        let mut remote = RemoteBroker::new(end, world.epoch, Patience { answer_ms: 5_000, market_tries: 1 });
+        if remote.hello().is_ok() {
+            break remote;
+        }
+    };
+    let (owner, symbols) = (Owner::new("live", "test").unwrap(), &header.instruments);
+    let desk = Desk::new(remote, owner, symbols, Cancels::WhenConfirmed, support::gate(&world.limits, &header));
+    let engine = Engine::new(Chaos::new(world.wishes.clone()), header.cash, 2, world.limits.clone());
+    let engine = engine.at_venue(symbols, Cancels::WhenConfirmed);
+    let mut trader = Trader::new(engine, desk, log, 2);
+    trader.recover(world.now()).unwrap();
+    trader
+}
+
+/// How many orders reached the broker.
+fn far_day(seed: u64) -> usize {
+    let mut world = World::new(seed, true);
+    world.sessions(0, 4);
+    let header = support::header(2, cash());
+    let broker = PaperBroker::new(costs(), &header.instruments, header.cash);
+    let broker = Elsewhere(Rc::new(RefCell::new(Counting { broker, submitted: BTreeMap::new() })));
+    let events: Vec<Numbered> = world.tape.borrow_mut().drain(..).collect();
+    let outpost = Rc::new(RefCell::new(Outpost {
+        broker: broker.clone(),
+        adapter: None,
+        log: Memory::default(),
+        starts: 0,
+        tape: world.tape.clone(),
+        told: 0,
+    }));
+    let mut trader = far_trader(&mut world, &outpost);
+    let mut from = 0;
+    let mut at = 0;
+    while at < events.len() {
+        let event = events[at].event.unwrap();
+        if at >= from {
+            // The market goes on for everybody, whoever listens.
+            let mut lives = broker.0.borrow_mut();
+            lives.market(&event).unwrap();
+            while lives.advance().unwrap() {}
+            world.tape.borrow_mut().push(events[at]);
+            from = at + 1;
+        }
+        let ms = world.dice.below(4_000);
+        world.pass(ms);
+        trader.turn(world.now()).unwrap();
+        trader.market(&event).unwrap();
+        for _ in 0..world.dice.below(3) {
+            world.pass(1_000);
+            trader.turn(world.now()).unwrap();
+        }
+        at += 1;
+        if world.dice.chance(4) {
+            say(|| "the trader crashes".to_owned());
+            std::mem::forget(trader);
+            trader = far_trader(&mut world, &outpost);
+            let open = |at: &usize| matches!(events[*at].event, Some(Market::Opened(_)));
+            at = (0..at).rev().find(open).unwrap_or(0);
+        }
+    }
+    world.net.borrow_mut().bad = false;
+    for _ in 0..60 {
+        world.pass(10_000);
+        trader.turn(world.now()).unwrap();
+    }
+    for attempt in 0.. {
+        assert!(attempt < 200, "REMOTE_SEED={seed}: the books cannot be compared");
+        world.pass(2_000);
+        if let Books::Compared { differences } = trader.reconcile(world.now(), Money::ZERO).unwrap() {
+            assert_eq!(differences, 0, "REMOTE_SEED={seed}: the books differ");
+            break;
+        }
+    }
+    let lives = broker.0.borrow();
+    assert_eq!(lives.broker.book().positions(), trader.engine().book().positions(), "REMOTE_SEED={seed}");
+    assert_eq!(lives.broker.book().cash(), trader.engine().book().cash(), "REMOTE_SEED={seed}");
+    let twice = lives.submitted.iter().find(|(_, times)| **times > 1);
+    assert_eq!(twice, None, "REMOTE_SEED={seed}: sent twice");
+    lives.submitted.len()
+}
+
+#[test]
+fn at_a_broker_elsewhere_no_order_is_lost_or_doubled() {
+    if let Ok(seed) = std::env::var("REMOTE_SEED") {
+        far_day(seed.parse().unwrap());
+        return;
+    }
+    let seeds: u64 = std::env::var("REMOTE_SEEDS").map_or(300, |seeds| seeds.parse().unwrap());
+    let orders: usize = (0..seeds).map(far_day).sum();
+    assert!(orders as u64 > seeds * 3, "{orders}");
+}
+
+/// A channel that hands out what it was given.
+struct Given(VecDeque<String>);
+
+impl Channel for Given {
+    fn send(&mut self, _id: &str, _text: &str) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    fn receive(&mut self, wait_ms: u64) -> Result<Received, String> {
+        let letters = self.0.pop_front().map(|text| Letter { text, receipt: String::new() });
+        Ok(Received { letters: letters.into_iter().collect(), waited_ms: wait_ms.max(1) })
+    }
+
+    fn done(&mut self, _letter: &Letter) {}
+}
+
+#[test]
+fn what_was_missed_is_noticed_by_the_numbers() {
+    let said = |line: u64, first: u64, names: &[&str]| {
+        let events: Vec<_> = names.iter().map(|name| serde_json::json!({ "accepted": name })).collect();
+        serde_json::json!({ "v": 1, "line": line, "first": first, "events": events, "reply": null }).to_string()
+    };
+    let given = [
+        said(4, 7, &["a", "b"]),
+        said(4, 8, &["b", "c"]),
+        said(4, 10, &["d"]),
+        said(4, 13, &["e"]),
+        said(4, 11, &["late"]),
+        said(5, 0, &["f"]),
+        said(4, 14, &["from before"]),
+        said(5, 1, &[]),
+        said(5, 2, &[]),
+        "no message".to_owned(),
+        said(5, 2, &["g"]).replace("\"v\":1", "\"v\":3"),
+    ];
+    let count = given.len();
+    let mut broker = RemoteBroker::new(Given(given.into()), 1, Patience { answer_ms: 1, market_tries: 1 });
+    let mut told = Vec::new();
+    for _ in 0..count {
+        told.push(
+            broker
+                .events()
+                .iter()
+                .map(|event| match event {
+                    BrokerEvent::Accepted(id) => id.to_string(),
+                    BrokerEvent::Connected => "missed".to_owned(),
+                    BrokerEvent::Disconnected(words) => words.split(';').next().unwrap().to_owned(),
+                    other => panic!("{other:?}"),
+                })
+                .collect::<Vec<_>>(),
+        );
+    }
+    let speaks = "the broker refused: the broker adapter speaks version 3, and this program 1";
+    let wanted: [&[&str]; 11] =
+        [&["a", "b"], &["c"], &["d"], &["missed", "e"], &[], &["missed", "f"], &[], &[], &["missed"], &[], &[speaks]];
+    assert_eq!(told, wanted);
+    assert_eq!(broker.interruptions(), 3);
 }

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
                 broker::run(here, &ports, "paper", true, broker)
             }
             "alpaca" => broker::run(here, &ports, "alpaca", false, alpaca(world)?),
-            "fix" => bail!("the broker `fix` is not built in yet: its session needs a store that outlives the container"),
+            "fix" => {
+                bail!("the broker `fix` is not built in yet: its session needs a store that outlives the container")
+            }
             other => bail!("BROKER is `{other}`; it must be paper or alpaca"),
         }
     })

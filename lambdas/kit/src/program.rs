@@ -15,10 +15,7 @@ use crate::World;
 use crate::log::Line;
 
 /// Runs a program; what it says goes to standard output, a line of JSON each.
-pub fn program(
-    name: &'static str,
-    run: impl FnOnce(&World, &Here<'_>) -> Result<()> + Send + 'static,
-) -> ExitCode {
+pub fn program(name: &'static str, run: impl FnOnce(&World, &Here<'_>) -> Result<()> + Send + 'static) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

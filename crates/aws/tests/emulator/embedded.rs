@@ -1,7 +1,8 @@
 use std::fs;
 
 use ports::embedded::{
-    FolderExchange, FolderObjects, FolderRecords, KeptArchive, KeptFigures, KeptLines, KeptNotices, KeptQueue, KeptStream,
+    FolderExchange, FolderObjects, FolderRecords, KeptArchive, KeptFigures, KeptLines, KeptNotices, KeptQueue,
+    KeptStream,
 };
 
 use crate::conformance;

@@ -234,7 +234,8 @@ fn tasks() {
 #[ignore = "needs the offline AWS; ./test starts it"]
 fn stream() {
     let offline = offline("stream");
-    let request = aws_sdk_kinesis::Client::new(&offline.config).create_stream().stream_name(&offline.name).shard_count(1);
+    let request =
+        aws_sdk_kinesis::Client::new(&offline.config).create_stream().stream_name(&offline.name).shard_count(1);
     offline.runtime.block_on(request.send()).unwrap();
     conformance::stream(&offline.aws.stream(&offline.name));
     let missing = ports::stream::Stream::read(&offline.aws.stream("no-such-stream"), None).unwrap_err();

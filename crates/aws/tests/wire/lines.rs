@@ -73,7 +73,10 @@ fn lines_and_the_lease_are_one_write() {
         value!({ "strategy": { "S": "sma" }, "seq": { "N": "7" }, "line": { "S": "seven" } })
     );
     assert_eq!(items[2]["Put"]["ConditionExpression"], "attribute_not_exists(seq)");
-    assert!(sent["ClientRequestToken"].as_str().is_some_and(|token| !token.is_empty()), "sent twice it is written once");
+    assert!(
+        sent["ClientRequestToken"].as_str().is_some_and(|token| !token.is_empty()),
+        "sent twice it is written once"
+    );
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn what_is_received_stays_away_until_it_is_deleted_or_ten_seconds_are_over() -> 
 
 #[test]
 fn a_queue_that_is_not_there_is_not_found() {
-    let wire = Wire::new([refused(400, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")]);
+    let wire =
+        Wire::new([refused(400, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")]);
     assert_eq!(wire.aws.queue(URL).receive(0).unwrap_err().kind, Kind::NotFound);
 }

@@ -20,9 +20,7 @@ fn iterator(name: &str) -> Said {
 
 /// Records with these positions; the data are what they say in base 64.
 fn records(of: &[(&str, &str)], next: Option<&str>) -> Said {
-    let record = |(position, data): &(&str, &str)| {
-        value!({ "SequenceNumber": position, "Data": data, "PartitionKey": "market" })
-    };
+    let record = |(position, data): &(&str, &str)| value!({ "SequenceNumber": position, "Data": data, "PartitionKey": "market" });
     json(value!({ "Records": of.iter().map(record).collect::<Vec<_>>(), "NextShardIterator": next }))
 }
 
@@ -73,7 +71,10 @@ fn another_position_and_an_iterator_that_is_too_old_are_asked_for_anew() {
 fn a_stream_of_several_shards_has_no_order_and_is_refused() {
     let wire = Wire::new([shards(2)]);
     let error = wire.aws.stream("market").read(None).unwrap_err();
-    assert_eq!((error.kind, error.message.as_str()), (Kind::Invalid, "the stream has 2 shards; market events need exactly one"));
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (Kind::Invalid, "the stream has 2 shards; market events need exactly one")
+    );
 }
 
 #[test]
@@ -87,7 +88,8 @@ fn what_was_not_taken_is_put_again_with_all_that_follows() {
     let texts = ["one", "two", "three"].map(str::to_owned);
     wire.aws.stream("market").put(&texts).unwrap();
     let sent = wire.bodies(".PutRecords");
-    let data = |at: usize| sent[at]["Records"].as_array().unwrap().iter().map(|one| one["Data"].clone()).collect::<Vec<_>>();
+    let data =
+        |at: usize| sent[at]["Records"].as_array().unwrap().iter().map(|one| one["Data"].clone()).collect::<Vec<_>>();
     assert_eq!(data(0), ["b25l", "dHdv", "dGhyZWU="]);
     assert_eq!(data(1), ["dHdv", "dGhyZWU="]);
 }
