@@ -17,8 +17,14 @@ pub struct Kinesis {
     client: Client,
     calls: Calls,
     name: String,
-    /// A position, and the iterator that leads behind it.
-    way: Arc<Mutex<Option<(Option<String>, String)>>>,
+    way: Arc<Mutex<Option<Way>>>,
+}
+
+/// An iterator, and the position that it leads behind; none is before the oldest message.
+#[derive(Debug)]
+struct Way {
+    after: Option<String>,
+    iterator: String,
 }
 
 /// One shard has one order whatever the key.
@@ -115,7 +121,7 @@ impl Stream for Kinesis {
     fn read(&self, after: Option<&str>) -> Answer<Vec<Entry>> {
         let call = "GetRecords";
         let known = self.way.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let known = known.filter(|(position, _)| position.as_deref() == after).map(|(_, iterator)| iterator);
+        let known = known.filter(|way| way.after.as_deref() == after).map(|way| way.iterator);
         let fresh = known.is_none();
         let iterator = known.map_or_else(|| self.iterator(after), Ok)?;
         let request = self.client.get_records().shard_iterator(iterator).limit(PAGE);
@@ -136,9 +142,9 @@ impl Stream for Kinesis {
             })?;
             entries.push(Entry { position: record.sequence_number().to_owned(), text: text.to_owned() });
         }
-        if let Some(next) = answer.next_shard_iterator {
-            let position = entries.last().map(|entry| entry.position.clone()).or(after.map(str::to_owned));
-            *self.way.lock().unwrap_or_else(PoisonError::into_inner) = Some((position, next));
+        if let Some(iterator) = answer.next_shard_iterator {
+            let after = entries.last().map(|entry| entry.position.clone()).or(after.map(str::to_owned));
+            *self.way.lock().unwrap_or_else(PoisonError::into_inner) = Some(Way { after, iterator });
         }
         Ok(entries)
     }
