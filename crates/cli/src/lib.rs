@@ -21,6 +21,7 @@ pub mod eod;
 pub mod folder;
 mod keys;
 pub mod layers;
+pub mod live;
 pub mod lookahead;
 pub mod print;
 pub mod rows;
