@@ -1,1 +1,8 @@
 //! Brokers behind [`trading::Broker`], and feeds.
+//!
+//! [`alpaca`] trades at Alpaca, and serves our paper venue over Alpaca's API.
+//!
+//! Invariant: an adapter sends nothing twice; where it cannot know, it says so ([`trading::Failure::Unclear`]).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod alpaca;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{SessionDate, Symbol, Timestamp};
+use domain::{Money, SessionDate, Symbol, Timestamp};
+
+use crate::live::kill::Which;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -131,6 +133,307 @@ Examples:
 Examples:
   algotrading report runs/0123456789abcdef")]
     Report(Report),
+    /// Trade a run file on paper: the strategy that was backtested, unchanged, on the same venue, step by step.
+    ///
+    /// Prices come from the lake, session by session, or as lines from a file or standard input. The account lies in a
+    /// folder: market.jsonl (what was told), journal.jsonl (every step), requests.jsonl (what people asked). Started
+    /// again it goes on where it was, whatever stopped it, and fails when a step comes out otherwise than before.
+    #[command(after_help = "\
+A line of a feed, one JSON object each:
+  {\"open\": \"2024-01-02\"}
+  {\"price\": {\"sym\": \"IBM\", \"price\": \"161.5\", \"volume\": 300, \"at\": \"2024-01-02T14:31:00Z\"}}
+  {\"bar\": {\"sym\": \"IBM\", \"open\": \"162.8\", \"high\": \"163.2\", \"low\": \"160.3\", \"close\": \"161.5\", \"volume\": 3825044}}
+  {\"close\": \"2024-01-02\"}
+
+Examples:
+  algotrading paper run.toml --lake lake
+  algotrading paper run.toml --lake lake --follow --limits limits.toml
+  algotrading paper run.toml --feed prices.jsonl --out trading/try")]
+    Paper(Paper),
+    /// Trade a run file at a broker, in one process.
+    ///
+    /// The account lies in a folder, as on paper. The broker's books count: at the start, after the line was down and at
+    /// each close orders, positions and cash are compared; ours are put right, and nothing new is begun until somebody
+    /// accepts the difference by name. Started again it replays its journal and asks the broker about every open order.
+    #[command(after_help = "\
+Credentials come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY, APCA_API_BASE_URL (Alpaca's paper trading
+unless said).
+
+Examples:
+  algotrading live run.toml --broker alpaca --limits limits.toml --feed - --trade-real-money
+  algotrading accept --strategy run --by alice --reason \"deposit of Friday\"")]
+    Live(Live),
+    /// Accept every difference from the broker's books so far, so that the strategy may go on.
+    Accept(Say),
+    /// Enable a strategy again that was stopped because it repeated itself too often.
+    Reenable(Say),
+    /// Say what a strategy may still do: normal, reduce-only, cancel or flatten.
+    Control(Control),
+    /// Cancel everything and close every position, now: of a strategy, an account or all of them.
+    ///
+    /// A program that trades the account obeys before anything else; the record says what was cancelled and closed, and
+    /// when. Where none does, the next one obeys first. The exit code is 1 while anything is still open.
+    #[command(after_help = "\
+Examples:
+  algotrading kill --all --by alice --reason \"wrong prices\"
+  algotrading kill --strategy ibm --by alice --root trading --json")]
+    Kill(Kill),
+    /// Prove, read or replay a journal.
+    #[command(subcommand)]
+    Journal(Journal),
+}
+
+/// `algotrading paper`
+#[derive(Debug, Args)]
+pub struct Paper {
+    /// The run.
+    #[command(flatten)]
+    pub run_file: RunFile,
+    /// The strategy's name, for its orders; the run file's unless said.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Folder of the account; trading/paper-NAME unless said.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Lines of prices instead of the lake's sessions; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub feed: Option<PathBuf>,
+    /// Wait for new sessions of the lake instead of ending.
+    #[arg(long)]
+    pub follow: bool,
+    /// Sessions of the lake in a second; as many as it can unless said.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub sessions_per_second: Option<f64>,
+    /// What the house allows, beside the run file's own limits.
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading live`
+#[derive(Debug, Args)]
+pub struct Live {
+    /// The run.
+    #[command(flatten)]
+    pub run_file: RunFile,
+    /// The broker.
+    #[arg(long, value_enum)]
+    pub broker: BrokerName,
+    /// What the house allows, beside the run file's own limits.
+    #[arg(long, value_name = "FILE")]
+    pub limits: PathBuf,
+    /// Lines of prices (`algotrading paper --help` shows them); - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub feed: PathBuf,
+    /// Yes, orders go to the broker.
+    #[arg(long)]
+    pub trade_real_money: bool,
+    /// The strategy's name, for its orders; the run file's unless said.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Folder of the account; trading/BROKER-NAME unless said.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Difference in cash that counts as none.
+    #[arg(long, value_name = "MONEY", default_value = "0.01", value_parser = money)]
+    pub cash_tolerance: Money,
+    /// Seconds without a price of an instrument, inside a session, after which nothing is begun in it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub silence: u32,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BrokerName {
+    /// Alpaca's Trading API.
+    Alpaca,
+}
+
+impl BrokerName {
+    /// As it stands in names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alpaca => "alpaca",
+        }
+    }
+}
+
+/// What a person says to accounts.
+#[derive(Debug, Args)]
+pub struct Say {
+    /// Which accounts.
+    #[command(flatten)]
+    pub which: WhichAccounts,
+    /// Folder that holds accounts, or is one.
+    #[arg(long, default_value = "trading", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Who says it.
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// `algotrading control`
+#[derive(Debug, Args)]
+pub struct Control {
+    /// What may still be done.
+    #[arg(value_enum)]
+    pub mode: ModeName,
+    /// To whom, by whom, why.
+    #[command(flatten)]
+    pub say: Say,
+}
+
+/// What a strategy may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Anything.
+    Normal,
+    /// Only what brings positions towards flat.
+    ReduceOnly,
+    /// Nothing new; what works is cancelled, positions stay.
+    Cancel,
+    /// What works is cancelled and every position closed.
+    Flatten,
+}
+
+impl From<ModeName> for engine::Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Normal => Self::Normal,
+            ModeName::ReduceOnly => Self::ReduceOnly,
+            ModeName::Cancel => Self::Cancel,
+            ModeName::Flatten => Self::Flatten,
+        }
+    }
+}
+
+/// `algotrading kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Which accounts.
+    #[command(flatten)]
+    pub which: WhichAccounts,
+    /// Folder that holds accounts, or is one.
+    #[arg(long, default_value = "trading", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Who asks for it.
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why.
+    #[arg(long, default_value = "kill switch", value_name = "TEXT")]
+    pub reason: String,
+    /// Seconds to watch.
+    #[arg(long, default_value_t = 30)]
+    pub wait: u16,
+    /// The lake, for a strategy with a model, of an account at a broker that no program trades now.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Print the record as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which accounts.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct WhichAccounts {
+    /// Those of a strategy.
+    #[arg(long, value_name = "NAME")]
+    pub strategy: Option<String>,
+    /// Those at a broker, such as paper.
+    #[arg(long, value_name = "BROKER")]
+    pub account: Option<String>,
+    /// Every one.
+    #[arg(long)]
+    pub all: bool,
+}
+
+impl WhichAccounts {
+    /// Which ones are meant.
+    #[must_use]
+    pub fn which(&self) -> Which {
+        match (&self.strategy, &self.account) {
+            (Some(name), _) => Which::Strategy(name.clone()),
+            (_, Some(name)) => Which::Broker(name.clone()),
+            _ => Which::All,
+        }
+    }
+}
+
+/// `algotrading journal`
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// Prove that nobody changed a journal: each line follows the one before, and the end is the one that was noted.
+    ///
+    /// Lines that were changed, removed or added break the chain. An end that was cut off leaves a chain that is whole:
+    /// it is found by the hashes in heads.jsonl, noted at each close; give a copy kept elsewhere with --heads, or the
+    /// last hash with --expect.
+    #[command(after_help = "\
+Examples:
+  algotrading journal verify trading/paper-run
+  algotrading journal verify runs/0123456789abcdef --expect 9f86d0…")]
+    Verify(JournalVerify),
+    /// What happened, in words.
+    #[command(after_help = "\
+Examples:
+  algotrading journal show trading/paper-run --last 20")]
+    Show(JournalShow),
+    /// Run a journal's events through a new engine and compare every step, byte for byte.
+    #[command(after_help = "\
+Examples:
+  algotrading journal replay trading/paper-run --lake lake")]
+    Replay(JournalReplay),
+}
+
+/// `algotrading journal verify`
+#[derive(Debug, Args)]
+pub struct JournalVerify {
+    /// A journal, or a folder that holds one.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Heads to hold it against; heads.jsonl beside it unless said.
+    #[arg(long, value_name = "FILE")]
+    pub heads: Option<PathBuf>,
+    /// The hash it must end with.
+    #[arg(long, value_name = "SHA256")]
+    pub expect: Option<String>,
+    /// Print the proof as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `algotrading journal show`
+#[derive(Debug, Args)]
+pub struct JournalShow {
+    /// A journal, or a folder that holds one.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// First step.
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<u64>,
+    /// Only so many lines of the end.
+    #[arg(long, value_name = "LINES")]
+    pub last: Option<usize>,
+}
+
+/// `algotrading journal replay`
+#[derive(Debug, Args)]
+pub struct JournalReplay {
+    /// The folder of a run or of an account.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The lake, for a strategy that needs a model or a table.
+    #[command(flatten)]
+    pub lake: InLake,
 }
 
 /// `algotrading demo`
@@ -544,4 +847,14 @@ fn timestamp(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text)
         .or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")))
         .map_err(|_| "write a moment such as 2014-01-02T15:30:00Z, or a date for its midnight in UTC".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=1000.0).contains(rate));
+    rate.ok_or_else(|| "write how many sessions in a second, from 0.001 to 1000".to_owned())
+}
+
+fn money(text: &str) -> Result<Money, String> {
+    let money = Money::parse(text).ok().filter(|money| money.signum() >= 0);
+    money.ok_or_else(|| "write an amount of money, 0 or more".to_owned())
 }

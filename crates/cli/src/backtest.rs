@@ -178,7 +178,7 @@ fn facts(config: &RunConfig, data: &MarketData, inputs: &Inputs) -> Result<Facts
 }
 
 /// Sixteen digits that stand for some texts.
-fn id(parts: &[&str]) -> String {
+pub(crate) fn id(parts: &[&str]) -> String {
     hex(&Sha256::digest(parts.join("\n")))[..16].to_owned()
 }
 
@@ -202,7 +202,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// `sma 50/200 × 100` and the like.
-fn describe(config: &RunConfig) -> String {
+pub(crate) fn describe(config: &RunConfig) -> String {
     use strategies::StrategyConfig as Rule;
     match &config.strategy {
         Rule::Sma { fast, slow, size } => format!("SMA crossover {fast}/{slow}, {size} shares"),
@@ -242,7 +242,8 @@ impl Prepared {
         mut observe: impl FnMut(&Event, &Step),
     ) -> Result<(Vec<Trade>, u64)> {
         let instruments = self.config.data.symbols.len();
-        let mut engine = Engine::new(strategy, self.config.account.cash, instruments, self.config.risk.clone());
+        let engine = Engine::new(strategy, self.config.account.cash, instruments, self.config.risk.clone());
+        let mut engine = engine.at_venue(&self.config.data.symbols, engine::Cancels::AtOnce);
         let mut venue = Venue::new(self.config.costs, instruments);
         simulator::run(Calendar::nyse(), market, &mut engine, &mut venue, &mut observe)
             .context("the simulation stopped")?;

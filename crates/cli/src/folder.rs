@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::backtest::{self, Ending, Facts, Prepared, hex};
-use crate::collect::Collector;
+use crate::collect::{Collected, Collector};
 
 /// The journal.
 pub const JOURNAL: &str = "journal.jsonl";
@@ -80,23 +80,25 @@ pub fn backtest<S: Strategy>(prepared: &Prepared, strategy: S, out: &Path) -> Re
     Ok(Finished { folder: out.to_owned(), run, metrics })
 }
 
+/// Puts `run.json`, tables and a tear sheet beside a journal that is there already and may go on later.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn beside_journal(facts: &Facts, ending: Ending, collected: Collected, folder: &Path) -> Result<Finished> {
+    let (run, benchmark) = backtest::shown(facts, &ending, collected);
+    let manifest = Manifest::new(facts.clone(), ending)?;
+    let draft = Draft::of(folder)?;
+    let metrics = describe(&draft.path, &manifest, &run, &benchmark)?;
+    draft.publish(folder)?;
+    Ok(Finished { folder: folder.to_owned(), run, metrics })
+}
+
 /// Makes the tables and the tear sheet of a run again, from `run.json` and the journal.
 ///
 /// # Errors
 /// Not a run's folder, or a journal that was changed.
 pub fn again(folder: &Path) -> Result<Finished> {
-    let path = folder.join(MANIFEST);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("`{}` is no run's folder (it has no {MANIFEST}); give the folder a backtest wrote", folder.display())
-        }
-        read => read.with_context(|| format!("cannot read `{}`", path.display()))?,
-    };
-    let damaged = || format!("`{}` was changed; run the backtest again", path.display());
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { bail!(damaged()) };
-    if !manifest.is_genuine() {
-        bail!(damaged());
-    }
+    let manifest = manifest(folder)?;
     let place = folder.join(JOURNAL);
     let cannot_read = || format!("cannot use the journal `{}`", place.display());
     let mut reader = journal::open(&place).with_context(cannot_read)?;
@@ -115,6 +117,30 @@ pub fn again(folder: &Path) -> Result<Finished> {
     let metrics = describe(&draft.path, &manifest, &run, &benchmark)?;
     draft.publish(folder)?;
     Ok(Finished { folder: folder.to_owned(), run, metrics })
+}
+
+fn manifest(folder: &Path) -> Result<Manifest> {
+    let path = folder.join(MANIFEST);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("`{}` is no run's folder (it has no {MANIFEST}); give the folder a backtest wrote", folder.display())
+        }
+        read => read.with_context(|| format!("cannot read `{}`", path.display()))?,
+    };
+    let damaged = || format!("`{}` was changed; run the backtest again", path.display());
+    let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { bail!(damaged()) };
+    if !manifest.is_genuine() {
+        bail!(damaged());
+    }
+    Ok(manifest)
+}
+
+/// What identifies the run of a folder.
+///
+/// # Errors
+/// Not a run's folder.
+pub fn facts(folder: &Path) -> Result<Facts> {
+    Ok(manifest(folder)?.facts)
 }
 
 /// Writes everything but the journal.
@@ -170,6 +196,10 @@ impl Draft {
         if taken {
             bail!("`{}` holds something that is not a run; choose another --out", out.display());
         }
+        Self::of(out)
+    }
+
+    fn of(out: &Path) -> Result<Self> {
         let name = out.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned());
         let parent = match out.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -1,8 +1,21 @@
-//! Trading on paper and live, as a person sees and stops it.
+//! Trading on paper and live in one process, on a folder.
 //!
-//! In reading order: [`board`] (what is shown, and what may be asked), [`web`] (as a page of this machine),
-//! [`terminal`] (as text).
+//! The folder of an account holds what must outlive the process: who trades what ([`account`]), the market as it was
+//! told and the journal of every step ([`kept`]), and what people asked for ([`requests`]). The loop ([`drive`]) takes
+//! requests first, then the market ([`feeds`]), and gives both to [`trading::Trader`].
+//!
+//! In reading order: [`account`], [`kept`], [`requests`], [`feeds`], [`limits`], [`drive`], [`paper`], [`real`], [`kill`],
+//! [`board`] (what a person sees), [`web`] (as a page of this machine), [`terminal`] (as text).
 
+pub mod account;
 pub mod board;
+pub mod drive;
+pub mod feeds;
+pub mod kept;
+pub mod kill;
+pub mod limits;
+pub mod paper;
+pub mod real;
+pub mod requests;
 pub mod terminal;
 pub mod web;

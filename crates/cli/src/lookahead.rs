@@ -105,6 +105,11 @@ fn words(record: &Record, symbols: &[Symbol]) -> Option<String> {
         Record::Target(target) => Some(format!("a target of {} {}", target.quantity, symbol(target.instrument))),
         Record::Ordered(sent) => Some(order(sent)),
         Record::Refused(refused) => Some(format!("{}, refused because {}", order(&refused.order), refused.reason)),
-        Record::Ledger(_) | Record::TradeClosed(_) | Record::MarginCall { .. } | Record::Equity { .. } => None,
+        Record::Ledger(_)
+        | Record::TradeClosed(_)
+        | Record::MarginCall { .. }
+        | Record::Throttled { .. }
+        | Record::FilledLate(_)
+        | Record::Equity { .. } => None,
     }
 }

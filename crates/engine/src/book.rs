@@ -262,8 +262,7 @@ impl Book {
         if quantity.is_zero() {
             return Ok((Vec::new(), None));
         }
-        let fill =
-            Fill { order: OrderId(0), instrument, session: session.date, quantity, price, fee: Money::ZERO };
+        let fill = Fill { order: OrderId(0), instrument, session: session.date, quantity, price, fee: Money::ZERO };
         let (moved, _, ended) = self.fill(&fill, session)?;
         let back = self.pay(session.date, LedgerKind::Correction, instrument, moved.amount.neg())?;
         Ok((vec![moved, back], ended))

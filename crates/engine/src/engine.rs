@@ -72,6 +72,8 @@ pub struct Engine<S> {
     working: Vec<Working>,
     /// Signed quantity on its way to each instrument's target.
     to_target: Vec<Quantity>,
+    /// Targets on the other side of a position, which is closed first: brokers take no order through zero.
+    beyond_flat: Vec<Option<Quantity>>,
     open: Vec<OpenOrder>,
     guard: Guard,
     names: Vec<Symbol>,
@@ -98,6 +100,7 @@ impl<S: Strategy> Engine<S> {
             book: Book::new(cash, instruments),
             working: vec![Working::default(); instruments],
             to_target: vec![Quantity::ZERO; instruments],
+            beyond_flat: vec![None; instruments],
             open: Vec::new(),
             guard: Guard::new(instruments),
             names: Vec::new(),
@@ -303,6 +306,7 @@ impl<S: Strategy> Engine<S> {
             self.step.records.push(Record::Throttled { executions, max });
             self.cancel_where(|open| open.role == Role::Free)?;
         }
+        self.go_beyond_flat(fill.instrument)?;
         self.strategy.on_fill(fill);
         self.go_on_closing()
     }
@@ -473,6 +477,9 @@ impl<S: Strategy> Engine<S> {
         }
         self.working[instrument.index()] = working;
         self.to_target[instrument.index()] = to_target;
+        if let Some(rest) = &mut self.beyond_flat[instrument.index()] {
+            *rest = ratio.quantity(*rest)?;
+        }
         Ok(())
     }
 
@@ -544,6 +551,7 @@ impl<S: Strategy> Engine<S> {
             Mode::ReduceOnly => towards_flat(target.quantity, position),
             _ => target.quantity,
         };
+        let wanted = self.first_part(target.instrument, wanted, position);
         let missing = wanted.sub(position)?.sub(on_its_way)?;
         if missing.is_zero() {
             return Ok(());
@@ -551,6 +559,30 @@ impl<S: Strategy> Engine<S> {
         let request = market(target.instrument, missing);
         let id = self.next_id();
         self.submit(id, &request, None, true)
+    }
+
+    /// Of a target on the other side of the position, its close; the rest is ordered once that has filled.
+    fn first_part(&mut self, instrument: InstrumentId, wanted: Quantity, position: Quantity) -> Quantity {
+        let Some(rest) = self.beyond_flat.get_mut(instrument.index()) else { return wanted };
+        *rest = None;
+        if self.cancels == Cancels::AtOnce || wanted.signum() * position.signum() >= 0 {
+            return wanted;
+        }
+        *rest = Some(wanted);
+        Quantity::ZERO
+    }
+
+    /// Goes on to a target whose first part has just filled.
+    fn go_beyond_flat(&mut self, instrument: InstrumentId) -> Result<(), EngineError> {
+        let rest = self.beyond_flat[instrument.index()];
+        match rest.filter(|_| self.book.position(instrument).is_zero()) {
+            Some(quantity) if self.guard.mode == Mode::Normal => self.pursue(&Target { instrument, quantity }),
+            Some(_) => {
+                self.beyond_flat[instrument.index()] = None;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn submit(

@@ -3,7 +3,9 @@
 //! Every limit is judged at the worst the account's working orders could do, so that no sequence of fills takes a
 //! position past it. An order that can only shrink a position always passes: risk must never trap anyone.
 
-use domain::{InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, Symbol, TimeInForce};
+use domain::{
+    InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, Symbol, TimeInForce,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Book;
@@ -63,6 +65,47 @@ pub struct Limits {
     pub restricted: Vec<Symbol>,
     /// What positions require of equity.
     pub margin: Margin,
+}
+
+/// The smaller of two limits, either of which may be none.
+fn smaller<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other < one { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+impl Limits {
+    /// Both at once: of each figure the stricter.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut restricted = self.restricted.clone();
+        restricted.extend(other.restricted.iter().filter(|symbol| !self.restricted.contains(symbol)).cloned());
+        Self {
+            price_collar_bps: smaller(self.price_collar_bps, other.price_collar_bps),
+            order_quantity_max: smaller(self.order_quantity_max, other.order_quantity_max),
+            order_notional_max: smaller(self.order_notional_max, other.order_notional_max),
+            position_quantity_max: smaller(self.position_quantity_max, other.position_quantity_max),
+            position_notional_max: smaller(self.position_notional_max, other.position_notional_max),
+            gross_notional_max: smaller(self.gross_notional_max, other.gross_notional_max),
+            net_notional_max: smaller(self.net_notional_max, other.net_notional_max),
+            orders_per_session_max: smaller(self.orders_per_session_max, other.orders_per_session_max),
+            orders_per_minute_max: smaller(self.orders_per_minute_max, other.orders_per_minute_max),
+            cancels_per_minute_max: smaller(self.cancels_per_minute_max, other.cancels_per_minute_max),
+            // The longer window is the stricter.
+            duplicate_window_s: self.duplicate_window_s.max(other.duplicate_window_s),
+            daily_loss_max: smaller(self.daily_loss_max, other.daily_loss_max),
+            drawdown_max: smaller(self.drawdown_max, other.drawdown_max),
+            repeated_executions_max: smaller(self.repeated_executions_max, other.repeated_executions_max),
+            no_self_trade: self.no_self_trade || other.no_self_trade,
+            restricted,
+            margin: Margin {
+                initial_long: self.margin.initial_long.max(other.margin.initial_long),
+                initial_short: self.margin.initial_short.max(other.margin.initial_short),
+                maintenance: self.margin.maintenance.max(other.margin.maintenance),
+            },
+        }
+    }
 }
 
 /// Share of a position's value that must be covered by equity.

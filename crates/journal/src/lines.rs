@@ -29,12 +29,8 @@ impl FileLines {
     pub fn open(path: &Path) -> Result<Self, LinesError> {
         let failed = |doing| move |source| failure(doing, path, source);
         let new = !path.exists();
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)
-            .map_err(failed("cannot open"))?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed("cannot open"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LinesError::Taken(path.display().to_string())),
@@ -57,7 +53,11 @@ impl FileLines {
         })
     }
 
-    fn write(&mut self) -> Result<(), LinesError> {
+    /// Hands what waits to the operating system: it survives this program, not yet the machine.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&mut self) -> Result<(), LinesError> {
         if self.waiting.is_empty() {
             return Ok(());
         }

@@ -70,7 +70,9 @@ pub enum LogError {
     #[error(transparent)]
     Lines(#[from] LinesError),
     /// It belongs to another run.
-    #[error("the journal is of run {there}, and this is run {here}; choose another folder, or the run file it began with")]
+    #[error(
+        "the journal is of run {there}, and this is run {here}; choose another folder, or the run file it began with"
+    )]
     OtherRun {
         /// In the journal.
         there: String,

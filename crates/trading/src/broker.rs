@@ -28,7 +28,8 @@ impl Owner {
     /// than 30.
     #[must_use]
     pub fn new(account: &str, strategy: &str) -> Option<Self> {
-        let fits = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let fits =
+            |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         (fits(account) && fits(strategy) && account.len() + strategy.len() <= 30)
             .then(|| Self(format!("{account}-{strategy}")))
     }

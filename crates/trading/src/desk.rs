@@ -75,6 +75,7 @@ pub struct Desk<B> {
     told: VecDeque<Told>,
     session: Option<SessionDate>,
     connected: bool,
+    came_back: bool,
     now: Timestamp,
     retry_at: Timestamp,
     failures: u32,
@@ -96,6 +97,7 @@ impl<B: Broker> Desk<B> {
             told: VecDeque::new(),
             session: None,
             connected: true,
+            came_back: false,
             now: Timestamp::default(),
             retry_at: Timestamp::default(),
             failures: 0,
@@ -129,8 +131,14 @@ impl<B: Broker> Desk<B> {
             && self.told.is_empty()
             && self.waiting.is_empty()
             && self.orders.values().all(|kept| {
-                matches!(kept.stage, Stage::Sent | Stage::Over) && (kept.stage == Stage::Over || kept.cancel != Some(false))
+                matches!(kept.stage, Stage::Sent | Stage::Over)
+                    && (kept.stage == Stage::Over || kept.cancel != Some(false))
             })
+    }
+
+    /// Whether the line has come up since this was last asked.
+    pub fn came_back(&mut self) -> bool {
+        std::mem::take(&mut self.came_back)
     }
 
     /// Why the broker could not be reached lately; none while all is well.
@@ -528,6 +536,7 @@ impl<B: Broker> Desk<B> {
                 BrokerEvent::Accepted(_) => {}
                 BrokerEvent::Connected => {
                     self.connected = true;
+                    self.came_back = true;
                     self.doubt();
                 }
                 BrokerEvent::Disconnected(words) => {
@@ -548,7 +557,9 @@ impl<B: Broker> Desk<B> {
                 }
                 BrokerEvent::Ended { id, reason, text } => {
                     let Some(id) = self.owner.own(&id) else { continue };
-                    let Some(kept) = self.orders.get_mut(&id).filter(|kept| kept.stage != Stage::Over) else { continue };
+                    let Some(kept) = self.orders.get_mut(&id).filter(|kept| kept.stage != Stage::Over) else {
+                        continue;
+                    };
                     // Its last executions may have been missed, so its end is believed when it is asked about.
                     match self.broker.find(&self.owner.order(id)) {
                         Ok(Some(status)) => {

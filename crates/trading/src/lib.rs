@@ -10,16 +10,20 @@
 pub mod broker;
 pub mod desk;
 pub mod feed;
+pub mod guardian;
 pub mod market;
 pub mod paper;
 pub mod trader;
 pub mod view;
 
-pub use broker::{Account, Broker, BrokerEvent, ClientOrderId, Execution, Failure, Holding, OrderStatus, State, Ticket};
 pub use broker::Owner;
+pub use broker::{
+    Account, Broker, BrokerEvent, ClientOrderId, Execution, Failure, Holding, OrderStatus, State, Ticket,
+};
 pub use desk::{Desk, Told};
 pub use feed::{Feed, FeedError, Next};
+pub use guardian::Guardian;
 pub use market::Market;
 pub use paper::PaperBroker;
-pub use view::Snapshot;
 pub use trader::{Books, Trader, TradingError};
+pub use view::Snapshot;

@@ -245,6 +245,14 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         }
     }
 
+    /// After the market has been told again: what people said last comes again too.
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn catch_up(&mut self) -> Result<(), TradingError> {
+        self.what_people_said()
+    }
+
     /// Events that came from people and clocks before a restart come again where they came then.
     fn what_people_said(&mut self) -> Result<(), TradingError> {
         while let Some(entry) = self.log.expected() {

@@ -133,7 +133,9 @@ impl Handle {
         let mut line = self.0.borrow_mut();
         if std::env::var_os("FAULT_SEED").is_some() {
             match &sent {
-                Sent::Submit(tickets) => tickets.iter().for_each(|ticket| println!("{}: submit {}", line.now, ticket.id)),
+                Sent::Submit(tickets) => {
+                    tickets.iter().for_each(|ticket| println!("{}: submit {}", line.now, ticket.id))
+                }
                 Sent::Cancel(id) => println!("{}: cancel {id}", line.now),
             }
         }
@@ -560,7 +562,8 @@ impl World {
         let (ours, theirs) = (engine.book().cash(), line.broker.book().cash());
         self.claim(ours == theirs, &format!("cash: {ours} here, {theirs} there"));
         let owner = Owner::new("live", "test").unwrap();
-        let ours: BTreeSet<ClientOrderId> = engine.open_orders().iter().map(|open| owner.order(open.order.id)).collect();
+        let ours: BTreeSet<ClientOrderId> =
+            engine.open_orders().iter().map(|open| owner.order(open.order.id)).collect();
         let mut broker = PaperBrokerView(&line.broker);
         let theirs = broker.working();
         self.claim(ours == theirs, &format!("orders that work: {ours:?} here, {theirs:?} there"));

@@ -29,7 +29,10 @@ fn costs(harsh: bool) -> Costs {
 
 fn limits(tight: bool) -> Limits {
     if !tight {
-        return Limits { margin: Margin { initial_long: 0.5, initial_short: 0.5, maintenance: 0.25 }, ..Limits::default() };
+        return Limits {
+            margin: Margin { initial_long: 0.5, initial_short: 0.5, maintenance: 0.25 },
+            ..Limits::default()
+        };
     }
     Limits {
         position_quantity_max: Some(market::shares(250)),
@@ -72,7 +75,7 @@ proptest! {
         let header = support::header(market.instruments(), Money::from_units(market::CASH * Money::UNITS));
         let strategy = Chaos::new(wishes);
         let wanted = backtest(&market, strategy.clone(), costs(harsh), limits(tight), &header);
-        let events = support::events(&market);
+        let events = trading::feed::replay(Calendar::nyse(), &market, None).unwrap();
         let memory = Memory::default();
         for stop in stops {
             // A crash anywhere: what was written may end in the middle of a line.

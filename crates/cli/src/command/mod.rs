@@ -6,8 +6,12 @@ pub mod demo;
 pub mod eod;
 pub mod features;
 pub mod import_model;
+pub mod journal;
+pub mod kill;
+pub mod live;
 pub mod lookahead;
 pub mod model;
+pub mod paper;
 pub mod predict;
 pub mod report;
 pub mod serve;
@@ -18,9 +22,10 @@ use anyhow::{Context, Result};
 use lake::Lake;
 use strategies::{Inputs, StrategyConfig};
 
-use crate::args::{Cli, Data, RunFile, Verb};
+use crate::args::{Cli, Data, Journal, RunFile, Verb};
 use crate::backtest::Prepared;
 use crate::config::RunConfig;
+use crate::live::requests::Ask;
 use crate::print::Reply;
 use crate::{layers, shelf, sibling, targets};
 
@@ -55,6 +60,15 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::ServeModel(args) => serve::run(&args),
         Verb::Eod(args) => eod::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Paper(args) => paper::run(&args),
+        Verb::Live(args) => live::run(&args),
+        Verb::Accept(args) => live::say(&args, &Ask::Accept),
+        Verb::Reenable(args) => live::say(&args, &Ask::Reenable),
+        Verb::Control(args) => live::say(&args.say, &Ask::Control(args.mode.into())),
+        Verb::Kill(args) => kill::run(&args),
+        Verb::Journal(Journal::Verify(args)) => journal::verify(&args),
+        Verb::Journal(Journal::Show(args)) => journal::show(&args),
+        Verb::Journal(Journal::Replay(args)) => journal::replay(&args),
     }
 }
 
@@ -65,14 +79,20 @@ fn prepare(args: &RunFile) -> Result<Prepared> {
 }
 
 pub(crate) fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> {
-    let lake = Lake::open(location)?;
-    let table = targets::read(&config, run_file, location)?;
+    let inputs = inputs(&config, run_file, location)?;
+    crate::backtest::prepare(config, &Lake::open(location)?, inputs)
+}
+
+/// What the rule of a run file needs beside its parameters.
+pub(crate) fn inputs(config: &RunConfig, run_file: &Path, location: &str) -> Result<Inputs> {
+    let table = targets::read(config, run_file, location)?;
     anyhow::ensure!(
         !table.is_empty() || !matches!(config.strategy, StrategyConfig::Targets { .. }),
         "the table of targets has no rows; give at least one with dt, sym and target"
     );
-    let model =
-        config.strategy.model().map(|model| shelf::model(&lake, model).context("strategy.model")).transpose()?;
-    let model = model.map(|(_, model)| model);
-    crate::backtest::prepare(config, &lake, Inputs { table, model })
+    let model = match config.strategy.model() {
+        Some(model) => Some(shelf::model(&Lake::open(location)?, model).context("strategy.model")?.1),
+        None => None,
+    };
+    Ok(Inputs { table, model })
 }

@@ -3,41 +3,14 @@
 //! Entries are added and never changed; one is in force from its session on until a later one takes its place. They
 //! count for the run's id, because they change what it does, and a replay obeys them on the same days.
 
-use std::fmt;
-
 use domain::{
     Bar, CorporateAction, Decisions, Fill, InstrumentId, Quantity, Ratio, SessionDate, Strategy, Timestamp, View,
 };
+pub use engine::Mode;
 use ports::records::{Key, Records};
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Trouble, What, body, put};
-
-/// What a strategy may do, the strictest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Anything.
-    #[default]
-    Normal,
-    /// Only what brings positions towards flat.
-    ReduceOnly,
-    /// Nothing new; what works is cancelled, positions stay.
-    Cancel,
-    /// What works is cancelled and every position closed.
-    Flatten,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Normal => "normal",
-            Self::ReduceOnly => "reduce-only",
-            Self::Cancel => "cancel",
-            Self::Flatten => "flatten",
-        })
-    }
-}
 
 /// An order to a strategy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

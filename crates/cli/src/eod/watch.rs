@@ -10,6 +10,7 @@ use ports::figures::{Figure, Figures, Unit};
 use ports::notices::Notices;
 use ports::records::{Key, Records};
 use serde::{Deserialize, Serialize};
+use trading::guardian::{Ladder, Ladders, Step};
 
 use super::control::{self, Entry, Mode};
 use super::plan::{self, DayRecord};
@@ -52,68 +53,6 @@ pub struct Breach {
     pub action: String,
 }
 
-/// The fractions at which something is done; any may be left out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ladder {
-    /// People are told.
-    pub warn: Option<f64>,
-    /// And only what reduces positions is allowed.
-    pub reduce_only: Option<f64>,
-    /// And what works is cancelled.
-    pub cancel: Option<f64>,
-    /// And everything is closed.
-    pub flatten: Option<f64>,
-}
-
-impl Ladder {
-    fn steps(&self) -> [(Step, Option<f64>); 4] {
-        [
-            (Step::Warn, self.warn),
-            (Step::Control(Mode::ReduceOnly), self.reduce_only),
-            (Step::Control(Mode::Cancel), self.cancel),
-            (Step::Control(Mode::Flatten), self.flatten),
-        ]
-    }
-
-    fn check(&self, what: &str) -> Result<()> {
-        let mut before = 0.0;
-        for (step, at) in self.steps() {
-            let Some(at) = at else { continue };
-            if !(at > 0.0 && at <= 1.0) {
-                bail!("{what}.{} is {at}; it must be a fraction of the equity, more than 0 and at most 1", step.name());
-            }
-            if at < before {
-                bail!("{what}.{} is {at}, less than a milder step; put the steps in order", step.name());
-            }
-            before = at;
-        }
-        Ok(())
-    }
-
-    /// The strictest step that a loss has reached, with its limit.
-    fn reached(&self, loss: f64) -> Option<(Step, f64)> {
-        self.steps().into_iter().rev().find_map(|(step, at)| at.filter(|at| loss >= *at).map(|at| (step, at)))
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Warn,
-    Control(Mode),
-}
-
-impl Step {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Warn | Self::Control(Mode::Normal) => "warn",
-            Self::Control(Mode::ReduceOnly) => "reduce_only",
-            Self::Control(Mode::Cancel) => "cancel",
-            Self::Control(Mode::Flatten) => "flatten",
-        }
-    }
-}
-
 /// The limits of one strategy.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -128,17 +67,8 @@ pub struct StrategyLimits {
 
 impl Default for StrategyLimits {
     fn default() -> Self {
-        let reduce_only = |warn, reduce_only, flatten| Ladder {
-            warn: Some(warn),
-            reduce_only: Some(reduce_only),
-            cancel: None,
-            flatten: Some(flatten),
-        };
-        Self {
-            daily_loss: reduce_only(0.03, 0.05, 0.10),
-            drawdown: reduce_only(0.15, 0.25, 0.40),
-            missing: Mode::ReduceOnly,
-        }
+        let Ladders { daily_loss, drawdown } = Ladders::default();
+        Self { daily_loss, drawdown, missing: Mode::ReduceOnly }
     }
 }
 
@@ -160,8 +90,16 @@ fn limits(lake: &Lake) -> Result<LimitsFile> {
         .map(|(name, limits)| (format!("strategies.{name}"), limits))
         .chain([("limits".to_owned(), &file.limits)])
     {
-        limits.daily_loss.check(&format!("{name}.daily_loss")).with_context(|| format!("`{LIMITS}`"))?;
-        limits.drawdown.check(&format!("{name}.drawdown")).with_context(|| format!("`{LIMITS}`"))?;
+        limits
+            .daily_loss
+            .check(&format!("{name}.daily_loss"))
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("`{LIMITS}`"))?;
+        limits
+            .drawdown
+            .check(&format!("{name}.drawdown"))
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("`{LIMITS}`"))?;
     }
     Ok(file)
 }

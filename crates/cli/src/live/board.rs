@@ -14,6 +14,7 @@ use engine::{Correction, Event, Mode, OrderEnd, Record, Step};
 use serde::{Deserialize, Serialize};
 use trading::Snapshot;
 
+use super::requests::{self, Request};
 use crate::print;
 
 /// A board that the loop writes and the views read.
@@ -152,11 +153,15 @@ impl Ask {
         }
     }
 
-    /// Who and why, as the journal notes it.
+    /// As the account's folder takes it, where the loop reads it.
     #[must_use]
-    pub fn note(&self) -> String {
-        let (by, reason) = self.signed();
-        if reason.is_empty() { by.to_owned() } else { format!("{by}: {reason}") }
+    pub fn request(self, at: Timestamp) -> Request {
+        let (ask, by, reason) = match self {
+            Self::Control { mode, by, reason } => (requests::Ask::Control(mode), by, reason),
+            Self::Accept { by, reason } => (requests::Ask::Accept, by, reason),
+            Self::Reenable { by, reason } => (requests::Ask::Reenable, by, reason),
+        };
+        Request { ask, by, reason, at }
     }
 
     /// The same, fit for the journal: trimmed and without what a terminal would obey.
@@ -653,7 +658,7 @@ mod tests {
             [
                 "session 2022-01-08 opened",
                 "ordered: buy 10 AAPL at 187.5 or better",
-                "bought 4 AAPL at 187.20, fee 0.350000".replace("0.350000", "0.35").as_str(),
+                "bought 4 AAPL at 187.20, fee 0.35",
                 "buy 10 AAPL at 187.5 or better: refused by the broker (no\u{fffd}[2Jroom)",
                 "mode reduce-only (Ann: lunch)",
             ]
@@ -721,7 +726,9 @@ mod tests {
         assert_eq!(control(Mode::Flatten, " \t", "x"), Err(Unfit::Nobody));
         assert_eq!(control(Mode::Normal, "Ann", " "), Err(Unfit::NoReason));
         assert_eq!(control(Mode::Flatten, &"x".repeat(61), ""), Err(Unfit::TooLong));
-        assert_eq!(control(Mode::Flatten, " Ann\n\x1b[2J ", "").unwrap().note(), "Ann\u{fffd}\u{fffd}[2J");
+        assert_eq!(control(Mode::Flatten, " Ann\n\x1b[2J ", "").unwrap().signed(), ("Ann\u{fffd}\u{fffd}[2J", ""));
+        let request = control(Mode::Flatten, "Ann", "test").unwrap().request(at(3));
+        assert_eq!((request.ask, request.by.as_str(), request.at), (requests::Ask::Control(Mode::Flatten), "Ann", at(3)));
         assert_eq!(Ask::Accept { by: "Ann".to_owned(), reason: String::new() }.checked(), Err(Unfit::NoReason));
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use domain::{Calendar, Money, Strategy, Symbol};
+use domain::{Money, Strategy, Symbol};
 use engine::{Cancels, Engine, Idle, Limits, Margin};
 use journal::{Header, Lines, LinesError, Log};
 use simulator::Costs;
@@ -95,22 +95,6 @@ pub fn paper<S: Strategy>(
     let desk = Desk::new(broker, owner, symbols, Cancels::AtOnce, gate(&limits, header));
     let engine = Engine::new(strategy, header.cash, symbols.len(), limits).at_venue(symbols, Cancels::AtOnce);
     Trader::new(engine, desk, Log::open(memory.lines(), header).unwrap(), symbols.len())
-}
-
-/// A recorded market as a feed tells it.
-pub fn events(market: &simulator::Market) -> Vec<Market> {
-    let (mut events, mut actions) = (Vec::new(), market.actions());
-    for today in market.bars().chunk_by(|one, other| one.session == other.session) {
-        let session = *Calendar::nyse().session(today[0].session).unwrap();
-        events.push(Market::Opened(session));
-        while let Some((action, rest)) = actions.split_first().filter(|(action, _)| action.ex_date <= session.date) {
-            actions = rest;
-            events.push(Market::Action(*action));
-        }
-        events.extend(today.iter().map(|bar| Market::Bar { bar: *bar, traded: *market.traded(bar) }));
-        events.push(Market::Closed);
-    }
-    events
 }
 
 pub fn tell<S: Strategy, B: trading::Broker, L: Lines>(

@@ -1,0 +1,105 @@
+//! `algotrading live`, and what people say to an account that trades.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use brokers::alpaca::{AlpacaBroker, Base, Credentials, Settings};
+use clap::ValueEnum as _;
+use domain::Money;
+use trading::{Broker, Feed};
+
+use super::{backtest, data, paper};
+use crate::args::{BrokerName, Live, Say};
+use crate::config::RunConfig;
+use crate::layers;
+use crate::live::account::{Account, Place, name_of};
+use crate::live::feeds::FromText;
+use crate::live::kill;
+use crate::live::limits;
+use crate::live::real::{Real, given, usual_place};
+use crate::live::requests::{self, Ask, Request};
+use crate::print::Reply;
+
+pub(super) fn run(args: &Live) -> Result<Reply> {
+    if !args.trade_real_money {
+        bail!(
+            "this sends orders to a broker; say --trade-real-money if that is what you want, or use `algotrading paper`"
+        );
+    }
+    let config = RunConfig::load(&args.run_file.run, layers::environment(), &args.run_file.set)?;
+    let house = limits::read(&args.limits)?;
+    let strategy = args.name.clone().unwrap_or_else(|| name_of(&args.run_file.run));
+    let broker_name = args.broker.name();
+    let place = Place::at(args.out.clone().unwrap_or_else(|| usual_place(broker_name, &strategy)));
+    let location = args.run_file.lake.lake.clone();
+    let inputs = super::inputs(&config, &args.run_file.run, &location)?;
+    let feed: Box<dyn Feed> = Box::new(FromText::open(Path::new(&args.feed), &config.data.symbols)?);
+    let account = place.open(broker_name, &strategy, &config, &house.text)?;
+    account.owner()?;
+    let broker = connect(args.broker)?;
+    let (tolerance, silence_s) = (args.cash_tolerance, args.silence);
+    let real = Real {
+        place,
+        account,
+        config,
+        inputs,
+        location,
+        house,
+        broker,
+        feed: Some(feed),
+        tolerance,
+        silence_s,
+        clock: paper::now,
+    };
+    let stop = paper::stop_on_signals();
+    let finished = real.run(&stop, Box::new(|_| {}))?;
+    backtest::reply(&finished, args.json)
+}
+
+fn connect(broker: BrokerName) -> Result<Box<dyn Broker + Send>> {
+    match broker {
+        BrokerName::Alpaca => {
+            let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
+            let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;
+            let base = std::env::var("APCA_API_BASE_URL");
+            let base = base.unwrap_or_else(|_| "https://paper-api.alpaca.markets".to_owned());
+            let settings = Settings::new(Base::parse(&base)?, Credentials::new(key, secret)?);
+            Ok(Box::new(AlpacaBroker::connect(settings).context("cannot begin with Alpaca")?))
+        }
+    }
+}
+
+/// Does what was asked of an account that no program trades.
+pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait: Duration) -> Result<bool> {
+    let table = toml::from_str(&account.facts.config).context("the account's run file")?;
+    let config = RunConfig::layered(table, [], &[])?;
+    let inputs = super::inputs(&config, Path::new("run.toml"), location)?;
+    let name = BrokerName::from_str(&account.broker, false).map_err(anyhow::Error::msg)?;
+    let real = Real {
+        place: place.clone(),
+        account: account.clone(),
+        config,
+        inputs,
+        location: location.to_owned(),
+        house: limits::text(&account.limits)?,
+        broker: connect(name)?,
+        feed: None,
+        tolerance: Money::ZERO,
+        silence_s: u32::MAX,
+        clock: paper::now,
+    };
+    real.obey(wait)
+}
+
+/// Appends what a person says to the accounts that are meant.
+pub(super) fn say(args: &Say, ask: &Ask) -> Result<Reply> {
+    let accounts = kill::accounts(&args.root, &args.which.which())?;
+    let mut text = String::new();
+    for (place, account) in accounts {
+        let (by, reason) = (args.by.clone(), args.reason.clone());
+        let number = requests::ask(&place, &Request { ask: ask.clone(), by, reason, at: data::now()? })?;
+        text.push_str(&format!("{} on {}: request {number} is written\n", account.strategy, account.broker));
+    }
+    Ok(Reply::ok(text))
+}

@@ -1,0 +1,268 @@
+//! The loop: what people ask first, then the market, then whatever waited.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use domain::{Money, Strategy, Timestamp};
+use engine::{Event, Step as EngineStep};
+use journal::{FileLines, Lines};
+use trading::guardian::{Guardian, Step};
+use trading::{Broker, Feed, Market, Next, Snapshot, Trader};
+
+use super::account::Place;
+use super::kept::Recorder;
+use super::requests::Requests;
+use crate::collect::Collector;
+
+/// What a person sees of an account, for whoever looks into its folder.
+pub const STATUS: &str = "status.json";
+
+/// Comparing the books with a broker elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Books {
+    /// Difference in cash that counts as none.
+    pub tolerance: Money,
+    /// Whether nothing may be decided before they have been compared.
+    pub due: bool,
+}
+
+/// What the loop works with beside the trader.
+pub struct Drive {
+    /// The account.
+    pub place: Place,
+    /// Cash at the start.
+    pub deposit: Money,
+    /// Where the market is kept.
+    pub recorder: Recorder,
+    /// Where the journal's heads are kept.
+    pub heads: FileLines,
+    /// What people ask.
+    pub requests: Requests,
+    /// Who watches losses.
+    pub guardian: Guardian,
+    /// Time between sessions of a replay; none goes as fast as it can.
+    pub pace: Option<Duration>,
+    /// Whether time goes by outside of the feed: what is silent is stale, what was put off is done later.
+    pub clock: Option<fn() -> Timestamp>,
+    /// Set where the broker is elsewhere: books are compared at the start, after the line was down, and at each close.
+    pub books: Option<Books>,
+    /// Set from outside when it is to stop.
+    pub stop: Arc<AtomicBool>,
+    /// Sees the account after each turn.
+    pub seen: Box<dyn FnMut(&Snapshot) + Send>,
+    /// What the report is made from.
+    pub collector: Arc<Mutex<Collector>>,
+    /// Number of the last request that the journal shows obeyed.
+    pub obeyed: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Drive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drive").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// Number and hash of the journal's last step at each close: what its end is held against.
+pub const HEADS: &str = "heads.jsonl";
+
+/// How often the status is written at most, and the longest wait for the market before people are heard again.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
+const WAIT_MS: u64 = 50;
+
+/// Sees every step for a report and for requests.
+#[must_use]
+pub fn observer(collector: &Arc<Mutex<Collector>>, obeyed: &Arc<AtomicU64>) -> trading::trader::Observer {
+    let (collector, obeyed) = (Arc::clone(collector), Arc::clone(obeyed));
+    Box::new(move |event: &Event, note: Option<&str>, step: &EngineStep| {
+        collector.lock().unwrap_or_else(PoisonError::into_inner).observe(event, &step.records);
+        if let Some(number) = super::requests::number(note) {
+            obeyed.fetch_max(number, Ordering::Relaxed);
+        }
+    })
+}
+
+impl Drive {
+    /// Trades until the feed ends or somebody stops it. `known` is the market that was told before.
+    ///
+    /// # Errors
+    /// The feed fails for good, the journal cannot be kept, or replaying came to something else.
+    pub fn run<S: Strategy, B: Broker, L: Lines>(
+        &mut self,
+        trader: &mut Trader<S, B, L>,
+        known: &[Market],
+        feed: &mut dyn Feed,
+    ) -> Result<()> {
+        for event in known {
+            trader.market(event)?;
+            self.watch(trader, event, false)?;
+        }
+        trader.catch_up()?;
+        self.requests.obeyed = self.obeyed.load(Ordering::Relaxed);
+        self.guardian.forget();
+        let mut written = None;
+        loop {
+            let mut busy = self.requests.obey(trader)?;
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            match feed.next(WAIT_MS)? {
+                Next::Event(event) => {
+                    self.recorder.keep(&event)?;
+                    if let Some(clock) = self.clock {
+                        trader.turn(clock())?;
+                    }
+                    if matches!(event, Market::Closed) {
+                        // Decisions follow: not before the books are known to agree.
+                        if let Some(books) = &mut self.books {
+                            books.due = true;
+                        }
+                        self.settle(trader)?;
+                        if self.stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                    }
+                    trader.market(&event)?;
+                    if matches!(event, Market::Opened(_)) {
+                        self.compare(trader)?;
+                    }
+                    self.watch(trader, &event, true)?;
+                    busy = true;
+                    if matches!(event, Market::Closed) {
+                        self.head(trader)?;
+                    }
+                    if let (Some(pace), Market::Closed) = (self.pace, event) {
+                        self.show(trader, &mut written, true)?;
+                        self.rest(pace, trader)?;
+                    }
+                }
+                Next::Nothing => {
+                    if let Some(clock) = self.clock {
+                        trader.turn(clock())?;
+                    }
+                    self.compare(trader)?;
+                }
+                Next::End => break,
+            }
+            // A fast replay is not slowed down by looking at it.
+            if self.pace.is_some() || self.clock.is_some() {
+                self.show(trader, &mut written, busy)?;
+            }
+        }
+        self.heads.sync()?;
+        self.show(trader, &mut written, true)
+    }
+
+    /// Compares the books if that is due and the broker answers. False while it is still due.
+    fn compare<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
+        let (Some(books), Some(clock)) = (&mut self.books, self.clock) else { return Ok(true) };
+        books.due |= trader.desk().came_back();
+        if !books.due || trader.engine().session().is_none() {
+            return Ok(!books.due);
+        }
+        if let trading::Books::Compared { differences } = trader.reconcile(clock(), books.tolerance)? {
+            books.due = false;
+            if differences > 0 {
+                eprintln!(
+                    "warning: the books differed from the broker's in {differences} points; ours were put right, and \
+                     nothing new is begun until somebody accepts it (algotrading accept)"
+                );
+            }
+        }
+        Ok(!books.due)
+    }
+
+    /// Waits until the books have been compared; hears people meanwhile.
+    fn settle<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<()> {
+        let mut said = None;
+        while !self.compare(trader)? && !self.stop.load(Ordering::Relaxed) {
+            let trouble = trader.desk_ref().trouble().map(str::to_owned);
+            if trouble.is_some() && trouble != said {
+                eprintln!("warning: waiting for the broker: {}", trouble.as_deref().unwrap_or_default());
+                said = trouble;
+            }
+            thread::sleep(Duration::from_millis(WAIT_MS));
+            self.requests.obey(trader)?;
+            if let Some(clock) = self.clock {
+                trader.turn(clock())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn head<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<()> {
+        let head = serde_json::json!({ "seq": trader.log().seq(), "sha256": trader.log().digest() });
+        Ok(self.heads.append(0, head.to_string().as_bytes())?)
+    }
+
+    /// Waits between sessions, and hears people meanwhile.
+    fn rest<S: Strategy, B: Broker, L: Lines>(&mut self, pace: Duration, trader: &mut Trader<S, B, L>) -> Result<()> {
+        let until = Instant::now() + pace;
+        while !self.stop.load(Ordering::Relaxed) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::sleep(left.min(Duration::from_millis(WAIT_MS)));
+            self.requests.obey(trader)?;
+        }
+        Ok(())
+    }
+
+    fn watch<S: Strategy, B: Broker, L: Lines>(
+        &mut self,
+        trader: &mut Trader<S, B, L>,
+        event: &Market,
+        act: bool,
+    ) -> Result<()> {
+        let equity = trader.engine().book().equity().ok();
+        if let (Market::Opened(_), Some(equity)) = (event, equity) {
+            self.guardian.opened(equity);
+        }
+        if !matches!(event, Market::Price { .. } | Market::Closed) {
+            return Ok(());
+        }
+        let breach = self.guardian.judge(equity);
+        let Some(breach) = breach.filter(|_| act && !trader.replaying()) else { return Ok(()) };
+        match breach.step {
+            Step::Control(mode) if mode > trader.engine().guard().mode() => {
+                trader.control(mode, &format!("guardian: {}", breach.what))?;
+            }
+            Step::Control(_) | Step::Warn => eprintln!("warning: {}", breach.what),
+        }
+        Ok(())
+    }
+
+    /// Shows the account to whoever looks.
+    fn show<S: Strategy, B: Broker, L: Lines>(
+        &mut self,
+        trader: &Trader<S, B, L>,
+        written: &mut Option<Instant>,
+        changed: bool,
+    ) -> Result<()> {
+        if !changed && written.is_some_and(|written| written.elapsed() < STATUS_EVERY) {
+            return Ok(());
+        }
+        self.look(trader)?;
+        *written = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Looks at the account and leaves what was seen for others.
+    ///
+    /// # Errors
+    /// A figure that does not fit its type, or the folder cannot be written.
+    pub fn look<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<Snapshot> {
+        let snapshot = trader.snapshot(self.deposit)?;
+        (self.seen)(&snapshot);
+        let path = self.place.file(STATUS);
+        let draft = self.place.file(".status.draft");
+        let text = serde_json::to_vec_pretty(&snapshot)?;
+        let put = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
+        put.with_context(|| format!("cannot write `{}`; make room", path.display()))?;
+        Ok(snapshot)
+    }
+}

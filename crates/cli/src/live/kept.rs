@@ -1,0 +1,83 @@
+//! What an account has been told and has done: `market.jsonl`, every market event in the order it came, and
+//! `journal.jsonl`, every step. A restart tells the first again and expects the second.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use journal::{FileLines, Lines, LinesError};
+use trading::Market;
+
+use super::account::Place;
+use crate::folder::JOURNAL;
+
+/// The market as it was told.
+pub const MARKET: &str = "market.jsonl";
+
+/// Where market events are kept.
+#[derive(Debug, Clone)]
+pub struct Recorder(Arc<Mutex<FileLines>>);
+
+impl Recorder {
+    /// Opens the market of an account; gives what is there.
+    ///
+    /// # Errors
+    /// It cannot be read, or another program has it.
+    pub fn open(place: &Place) -> Result<(Self, Vec<Market>)> {
+        let path = place.file(MARKET);
+        let mut lines = FileLines::open(&path)?;
+        let mut known = Vec::new();
+        while let Some(line) = lines.next_line()? {
+            let number = known.len() + 1;
+            let event = serde_json::from_slice(&line);
+            known
+                .push(event.with_context(|| format!("line {number} of `{}` was changed; restore it", path.display()))?);
+        }
+        Ok((Self(Arc::new(Mutex::new(lines))), known))
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, FileLines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an event.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&self, event: &Market) -> Result<()> {
+        let line = serde_json::to_vec(event).context("cannot write JSON")?;
+        Ok(self.lines().append(0, &line)?)
+    }
+}
+
+/// The journal, which is never ahead of the market it was made from.
+#[derive(Debug)]
+pub struct Journal {
+    lines: FileLines,
+    market: Recorder,
+}
+
+impl Journal {
+    /// Opens the journal of an account.
+    ///
+    /// # Errors
+    /// It cannot be read, or another program has it.
+    pub fn open(place: &Place, market: &Recorder) -> Result<Self> {
+        Ok(Self { lines: FileLines::open(&place.file(JOURNAL))?, market: market.clone() })
+    }
+}
+
+impl Lines for Journal {
+    fn next_line(&mut self) -> Result<Option<Vec<u8>>, LinesError> {
+        self.lines.next_line()
+    }
+
+    fn append(&mut self, seq: u64, line: &[u8]) -> Result<(), LinesError> {
+        self.market.lines().write()?;
+        self.lines.append(seq, line)
+    }
+
+    fn sync(&mut self) -> Result<(), LinesError> {
+        self.market.lines().sync()?;
+        self.lines.sync()
+    }
+}
