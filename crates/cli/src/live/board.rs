@@ -303,7 +303,7 @@ impl Board {
         let said = match (before, snapshot.trouble.as_deref()) {
             (None, None) => None,
             (Some(before), Some(now)) if before == now => None,
-            (_, Some(now)) => Some(format!("trouble with the broker: {now}")),
+            (_, Some(now)) => Some(of_the_broker(now)),
             (Some(_), None) => Some("the broker answers again".to_owned()),
         };
         if let Some(said) = said {
@@ -338,7 +338,7 @@ impl Board {
             block("silent", what, "What is shown is as old. If it stays so, stop the program and use `algotrading kill`.");
         }
         if let Some(trouble) = &snapshot.trouble {
-            let what = format!("Trouble with the broker: {}", plain(trouble));
+            let what = sentence(&of_the_broker(&plain(trouble)));
             block("trouble", what, "What must leave is tried again by itself. If it lasts, look at the account on the broker's own site.");
         }
         let held = snapshot.positions.iter().filter(|position| !position.quantity.is_zero()).count();
@@ -547,6 +547,18 @@ fn side(quantity: Quantity) -> &'static str {
     if quantity.signum() < 0 { "sell" } else { "buy" }
 }
 
+/// A broker's own words may not say that they are the broker's.
+fn of_the_broker(trouble: &str) -> String {
+    if trouble.contains("broker") { trouble.to_owned() } else { format!("the broker's line: {trouble}") }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.trim_end_matches('.').chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
 fn many(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
@@ -705,7 +717,7 @@ mod tests {
         board.set(troubled, at(1));
         board.set(snapshot(1), at(2));
         let said: Vec<&str> = board.said.iter().map(|line| line.text.as_str()).collect();
-        assert_eq!(said, ["trouble with the broker: the broker was not reached: timed out", "the broker answers again"]);
+        assert_eq!(said, ["the broker was not reached: timed out", "the broker answers again"]);
     }
 
     #[test]
