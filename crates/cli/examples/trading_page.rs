@@ -2,7 +2,8 @@
 //!
 //! Prints the page's address and then each thing that is asked as a line of JSON. `TRADING_PAGE_AT` and
 //! `TRADING_PAGE_TOKEN` take address and token of an earlier run, so that an open page finds it again. `scene=NAME`
-//! as an argument shows the board in trouble; `terminal` shows it as text instead.
+//! as an argument shows the board in trouble; `terminal` shows it as text instead, and with `panic` as well something
+//! goes wrong after a second.
 
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
@@ -30,10 +31,16 @@ async fn main() -> Result<()> {
     let symbols = ["AAPL", "BRK.B", "MSFT", "SPY"].map(Symbol::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let board: Shared = Arc::new(Mutex::new(Board::new("sma-cross on paper", symbols)));
     let (asks, asked) = channel();
+    let panics = std::env::args().any(|word| word == "panic");
+    let printed = !terminal;
     let view = terminal.then(|| View::start(board.clone(), asks.clone(), "somebody", now));
     let moved = board.clone();
-    let trading = std::thread::spawn(move || trade(&moved, &asked, &scene, !terminal));
+    let trading = std::thread::spawn(move || trade(&moved, &asked, &scene, printed));
     if view.is_some() {
+        if panics {
+            std::thread::sleep(Duration::from_secs(1));
+            panic!("made up");
+        }
         tokio::signal::ctrl_c().await?;
         return Ok(());
     }
@@ -71,7 +78,9 @@ fn trade(board: &Shared, asked: &Receiver<Ask>, scene: &str, print: bool) -> Res
         session(board, open, day)?;
         // Ends where the present begins.
         let cash = 256_100.0 - 5_200.0 * (day as f64 / 9.0).sin() - 100.0 * day as f64;
-        let records = serde_json::from_value(json!([{"equity": {"session": at(open).to_string()[..10], "cash": format!("{cash:.2}"), "net": "0", "gross": "0"}}]))?;
+        let records = serde_json::from_value(
+            json!([{"equity": {"session": at(open).to_string()[..10], "cash": format!("{cash:.2}"), "net": "0", "gross": "0"}}]),
+        )?;
         look(board).saw(&Event::SessionClosed, None, &Step { commands: Vec::new(), records });
     }
     session(board, opened, 0)?;
@@ -104,12 +113,18 @@ fn trade(board: &Shared, asked: &Receiver<Ask>, scene: &str, print: bool) -> Res
             let silent = scene == "trouble" && *symbol == "MSFT";
             if !silent || turn == 0 {
                 let price = Price::parse(format!("{price:.2}").as_bytes())?;
-                look(board).saw(&Event::Price { instrument: InstrumentId(which as u32), price, at: at(nanos) }, None, &none);
+                look(board).saw(
+                    &Event::Price { instrument: InstrumentId(which as u32), price, at: at(nanos) },
+                    None,
+                    &none,
+                );
             }
             value += price * f64::from(quantities[which]);
-            positions.push(json!({"symbol": symbol, "quantity": quantities[which].to_string(), "price": format!("{price:.2}"),
+            positions.push(
+                json!({"symbol": symbol, "quantity": quantities[which].to_string(), "price": format!("{price:.2}"),
                 "value": format!("{:.2}", price * f64::from(quantities[which])),
-                "heard_at": at(if silent { opened } else { nanos - which as i64 * 1_300_000_000 }), "stale": silent}));
+                "heard_at": at(if silent { opened } else { nanos - which as i64 * 1_300_000_000 }), "stale": silent}),
+            );
         }
         last_value = value;
         snapshot.positions = serde_json::from_value(json!(positions))?;
@@ -126,7 +141,9 @@ fn trade(board: &Shared, asked: &Receiver<Ask>, scene: &str, print: bool) -> Res
         }
         if turn == 100 && scene == "trouble" {
             (fixed.disputed, fixed.throttled) = (true, true);
-            let corrected = serde_json::from_value(json!({"corrected": {"position": {"instrument": 0, "ours": "240", "theirs": "200", "price": "187.2"}}}))?;
+            let corrected = serde_json::from_value(
+                json!({"corrected": {"position": {"instrument": 0, "ours": "240", "theirs": "200", "price": "187.2"}}}),
+            )?;
             look(board).saw(&corrected, Some("AAPL: 240 here, 200 at the broker"), &none);
             look(board).saw(&Event::Feed { instrument: InstrumentId(2), stale: true }, None, &none);
         }
@@ -158,7 +175,11 @@ fn happened(board: &Shared) -> Result<()> {
         {"refused": {"order": order(98, 2, "50", json!("market")), "reason": "stale_prices"}},
         {"refused": {"order": order(99, 0, "5000", limit), "reason": {"quantity_too_large": {"quantity": "5000", "max": "500"}}}},
     ]);
-    look(board).saw(&Event::Clock(Timestamp::default()), None, &Step { commands: Vec::new(), records: serde_json::from_value(records)? });
+    look(board).saw(
+        &Event::Clock(Timestamp::default()),
+        None,
+        &Step { commands: Vec::new(), records: serde_json::from_value(records)? },
+    );
     for quantity in ["25", "15"] {
         let fill = json!({"filled": {"order": 95, "instrument": 0, "session": "2024-01-02", "quantity": quantity, "price": "186.38", "fee": "0.35"}});
         look(board).saw(&serde_json::from_value(fill)?, None, &Step::default());

@@ -63,7 +63,11 @@ impl Page {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        Answer { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
     }
 
     fn host(&self) -> String {
@@ -110,7 +114,8 @@ fn nobody_comes_in_without_the_token() {
     let (folder, cookie) = page.visit();
     let host = page.host();
     let cut = &SECRET[..63];
-    let wrong = ["", "0", cut, &SECRET.replace('0', "1"), &format!("{SECRET}0"), &SECRET.to_uppercase()].map(str::to_owned);
+    let wrong =
+        ["", "0", cut, &SECRET.replace('0', "1"), &format!("{SECRET}0"), &SECRET.to_uppercase()].map(str::to_owned);
     for token in &wrong {
         let answer = page.send(&format!("GET /?token={token}"), &[("Host", &host)], "");
         assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{token}");
@@ -138,7 +143,9 @@ fn whoever_holds_it_sees_and_asks() {
     let (folder, cookie) = page.visit();
     let host = page.host();
     let own = [("Host", host.as_str()), ("Cookie", cookie.as_str()), ("Sec-Fetch-Site", "same-origin")];
-    for (name, kind) in [("", "text/html"), ("page.js", "text/javascript"), ("page.css", "text/css"), ("icon.svg", "image/svg")] {
+    for (name, kind) in
+        [("", "text/html"), ("page.js", "text/javascript"), ("page.css", "text/css"), ("icon.svg", "image/svg")]
+    {
         let answer = page.send(&format!("GET {folder}{name}"), &own, "");
         assert!(answer.status == 200 && answer.header("content-type").unwrap().starts_with(kind), "{answer:?}");
     }
@@ -159,13 +166,23 @@ fn a_foreign_name_for_this_machine_is_refused() {
     let page = page();
     let (folder, cookie) = page.visit();
     let port = page.at.port();
-    let foreign = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "", "0.0.0.0", "192.168.0.1", "x@127.0.0.1", "127.0.0.1:1:1"];
+    let foreign = [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+        "0.0.0.0",
+        "192.168.0.1",
+        "x@127.0.0.1",
+        "127.0.0.1:1:1",
+    ];
     for host in foreign.map(str::to_owned).into_iter().chain([format!("evil.example:{port}")]) {
         let headers = [("Host", host.as_str()), ("Cookie", cookie.as_str())];
         assert_eq!(page.send(&format!("GET {folder}board"), &headers, "").status, 403, "{host}");
         assert_eq!(page.send(&format!("GET /?token={SECRET}"), &headers[..1], "").status, 403, "{host}");
         let origin = format!("http://{host}");
-        let answer = page.wish(&format!("{folder}ask"), &cookie, &[("Host", &host), ("Origin", &origin)], &flatten("wish-0001"));
+        let answer =
+            page.wish(&format!("{folder}ask"), &cookie, &[("Host", &host), ("Origin", &origin)], &flatten("wish-0001"));
         assert!([400, 403].contains(&answer.status), "{host}: {answer:?}");
     }
     // Through a tunnel the port is another.
@@ -182,15 +199,23 @@ fn only_the_page_itself_may_ask() {
     let (folder, cookie) = page.visit();
     let path = format!("{folder}ask");
     let ask = |other: &[(&str, &str)]| page.wish(&path, &cookie, other, &flatten("wish-0001")).status;
-    let (same_host_other_port, tls) = (format!("http://127.0.0.1:{}", page.at.port() ^ 1), format!("https://{}", page.at));
-    for origin in ["http://evil.example", "null", "", &same_host_other_port, &tls, "http://127.0.0.1", "http://localhost"] {
+    let (same_host_other_port, tls) =
+        (format!("http://127.0.0.1:{}", page.at.port() ^ 1), format!("https://{}", page.at));
+    for origin in
+        ["http://evil.example", "null", "", &same_host_other_port, &tls, "http://127.0.0.1", "http://localhost"]
+    {
         assert_eq!(ask(&[("Origin", origin)]), 403, "{origin}");
     }
     for site in ["cross-site", "same-site", "none"] {
         assert_eq!(ask(&[("Sec-Fetch-Site", site)]), 403, "{site}");
         assert_eq!(ask(&[("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate")]), 403, "{site}");
         let host = page.host();
-        let read = [("Host", host.as_str()), ("Cookie", cookie.as_str()), ("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "no-cors")];
+        let read = [
+            ("Host", host.as_str()),
+            ("Cookie", cookie.as_str()),
+            ("Sec-Fetch-Site", site),
+            ("Sec-Fetch-Mode", "no-cors"),
+        ];
         assert_eq!(page.send(&format!("GET {folder}board"), &read, "").status, 403, "{site} reads");
     }
     for kind in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
@@ -205,10 +230,15 @@ fn a_get_changes_nothing() {
     let (folder, cookie) = page.visit();
     let host = page.host();
     let origin = format!("http://{host}");
-    let headers =
-        [("Host", host.as_str()), ("Cookie", cookie.as_str()), ("Origin", origin.as_str()), ("Content-Type", "application/json")];
+    let headers = [
+        ("Host", host.as_str()),
+        ("Cookie", cookie.as_str()),
+        ("Origin", origin.as_str()),
+        ("Content-Type", "application/json"),
+    ];
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] {
-        let answer = page.send(&format!("{method} {folder}ask?mode=flatten"), &headers, &flatten("wish-0001").to_string());
+        let answer =
+            page.send(&format!("{method} {folder}ask?mode=flatten"), &headers, &flatten("wish-0001").to_string());
         assert_eq!(answer.status, 405, "{method}");
     }
     assert_eq!(page.asked(), []);

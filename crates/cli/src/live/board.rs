@@ -149,7 +149,9 @@ impl Ask {
     #[must_use]
     pub fn signed(&self) -> (&str, &str) {
         match self {
-            Self::Control { by, reason, .. } | Self::Accept { by, reason } | Self::Reenable { by, reason } => (by, reason),
+            Self::Control { by, reason, .. } | Self::Accept { by, reason } | Self::Reenable { by, reason } => {
+                (by, reason)
+            }
         }
     }
 
@@ -253,7 +255,8 @@ impl Board {
     /// Nanoseconds since anything was heard of an instrument; none before its first session.
     #[must_use]
     pub fn silence(&self, heard_at: Timestamp, clock: Timestamp) -> Option<i64> {
-        (heard_at != Timestamp::default()).then(|| self.market_now(clock).nanos().saturating_sub(heard_at.nanos()).max(0))
+        (heard_at != Timestamp::default())
+            .then(|| self.market_now(clock).nanos().saturating_sub(heard_at.nanos()).max(0))
     }
 
     /// Won (or lost) since the start.
@@ -329,17 +332,29 @@ impl Board {
         let mut blocks = Vec::new();
         let mut block = |name, what: String, remedy: &str| blocks.push(Block { name, what, remedy: remedy.to_owned() });
         let Some(snapshot) = &self.snapshot else {
-            block("starting", "The trading loop has not said yet where it stands.".to_owned(), "It is replaying its journal or waiting for the broker; nothing trades before.");
+            block(
+                "starting",
+                "The trading loop has not said yet where it stands.".to_owned(),
+                "It is replaying its journal or waiting for the broker; nothing trades before.",
+            );
             return blocks;
         };
         let silent = self.updated_at.map_or(0, |at| clock.nanos().saturating_sub(at.nanos()));
         if silent > LOOP_SILENCE {
             let what = format!("The trading loop has said nothing for {}.", span(silent));
-            block("silent", what, "What is shown is as old. If it stays so, stop the program and use `algotrading kill`.");
+            block(
+                "silent",
+                what,
+                "What is shown is as old. If it stays so, stop the program and use `algotrading kill`.",
+            );
         }
         if let Some(trouble) = &snapshot.trouble {
             let what = sentence(&of_the_broker(&plain(trouble)));
-            block("trouble", what, "What must leave is tried again by itself. If it lasts, look at the account on the broker's own site.");
+            block(
+                "trouble",
+                what,
+                "What must leave is tried again by itself. If it lasts, look at the account on the broker's own site.",
+            );
         }
         let held = snapshot.positions.iter().filter(|position| !position.quantity.is_zero()).count();
         match snapshot.mode {
@@ -361,24 +376,37 @@ impl Board {
             ),
             Mode::Flatten => {
                 let orders = snapshot.orders.len();
-                let what = format!("Flattening: {} and {} left.", many(orders, "working order"), many(held, "position"));
+                let what =
+                    format!("Flattening: {} and {} left.", many(orders, "working order"), many(held, "position"));
                 block("mode", what, "What cannot close now (the exchange is shut, no price) closes as soon as it can.");
             }
         }
         if snapshot.disputed {
             let what = "The books differed from the broker's, and the broker's count now.".to_owned();
-            block("disputed", what, "Compare the differences among the events with the broker's statement, then accept them.");
+            block(
+                "disputed",
+                what,
+                "Compare the differences among the events with the broker's statement, then accept them.",
+            );
         }
         if snapshot.throttled {
             let what = "The strategy has traded more often than it may without a person.".to_owned();
             block("throttled", what, "Find out why, then enable it again with your name and a reason.");
         }
-        let stale: Vec<&str> =
-            snapshot.positions.iter().filter(|position| position.stale).map(|position| position.symbol.as_str()).collect();
+        let stale: Vec<&str> = snapshot
+            .positions
+            .iter()
+            .filter(|position| position.stale)
+            .map(|position| position.symbol.as_str())
+            .collect();
         if !stale.is_empty() {
             let more = if stale.len() > 8 { format!(" and {} more", stale.len() - 8) } else { String::new() };
             let what = format!("No prices of {}{more}.", stale[..stale.len().min(8)].join(", "));
-            block("stale", what, "Nothing new is begun there until prices come again. If they do not, look at the feed.");
+            block(
+                "stale",
+                what,
+                "Nothing new is begun there until prices come again. If they do not, look at the feed.",
+            );
         }
         blocks
     }
@@ -426,7 +454,9 @@ impl Board {
                 };
                 (Kind::Session, text)
             }
-            Event::Feed { instrument, stale: true } => (Kind::Trouble, format!("no prices of {}", self.symbol(*instrument))),
+            Event::Feed { instrument, stale: true } => {
+                (Kind::Trouble, format!("no prices of {}", self.symbol(*instrument)))
+            }
             Event::Feed { instrument, stale: false } => {
                 (Kind::Session, format!("prices of {} come again", self.symbol(*instrument)))
             }
@@ -460,14 +490,16 @@ impl Board {
             }
             Record::Refused(refused) => {
                 let side = side(refused.order.quantity);
-                let text = format!("{side} {} {}: {}", refused.order.quantity.abs(), refused.order.kind, refused.reason);
+                let text =
+                    format!("{side} {} {}: {}", refused.order.quantity.abs(), refused.order.kind, refused.reason);
                 let symbol = self.symbol(refused.order.instrument).to_owned();
                 let line = RefusalLine { seq: self.told, at: self.now, symbol, text: plain(&text) };
                 self.told += 1;
                 push(&mut self.refusals, line);
             }
             Record::MarginCall { equity, required } => {
-                let text = format!("margin call: equity is {equity}, and positions require {required}; everything is closed");
+                let text =
+                    format!("margin call: equity is {equity}, and positions require {required}; everything is closed");
                 self.say(Kind::Trouble, &text);
             }
             Record::Throttled { executions, max } => {
@@ -532,7 +564,7 @@ fn thin(curve: &mut Vec<Point>, from: usize) {
     let mut at = 0;
     curve.retain(|_| {
         at += 1;
-        at - 1 < from || (at - 1 - from) % 2 == 0 || at - 1 == last
+        at - 1 < from || (at - 1 - from).is_multiple_of(2) || at - 1 == last
     });
 }
 
@@ -647,7 +679,8 @@ mod tests {
     #[test]
     fn a_refusal_is_told_with_its_numbers() {
         let mut board = board();
-        let reason = Refusal::QuantityTooLarge { quantity: Quantity::whole(500).unwrap(), max: Quantity::whole(100).unwrap() };
+        let reason =
+            Refusal::QuantityTooLarge { quantity: Quantity::whole(500).unwrap(), max: Quantity::whole(100).unwrap() };
         board.saw(&session(0), None, &step(vec![Record::Refused(Refused { order: order("-500"), reason })]));
         let line = board.refusals.back().unwrap();
         assert_eq!(line.symbol, "AAPL");
@@ -662,7 +695,11 @@ mod tests {
         let fill = serde_json::json!({"filled": {"order": 7, "instrument": 0, "session": "2022-01-08", "quantity": "4",
             "price": "187.2", "fee": "0.35"}});
         board.saw(&serde_json::from_value(fill).unwrap(), None, &Step::default());
-        board.saw(&Event::OrderEnded { order: OrderId(7), reason: OrderEnd::Rejected }, Some("no\x1b[2Jroom"), &Step::default());
+        board.saw(
+            &Event::OrderEnded { order: OrderId(7), reason: OrderEnd::Rejected },
+            Some("no\x1b[2Jroom"),
+            &Step::default(),
+        );
         board.saw(&Event::Control(Mode::ReduceOnly), Some("Ann: lunch"), &Step::default());
         let said: Vec<&str> = board.said.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(
@@ -683,7 +720,11 @@ mod tests {
         for day in 0..2_000 {
             board.saw(&session(day), None, &Step::default());
             for second in 0..5 {
-                let price = Event::Price { instrument: InstrumentId(0), price: Price::from_units(1), at: at(i64::from(day) * 86_400 + second) };
+                let price = Event::Price {
+                    instrument: InstrumentId(0),
+                    price: Price::from_units(1),
+                    at: at(i64::from(day) * 86_400 + second),
+                };
                 board.saw(&price, None, &Step::default());
                 board.set(snapshot(i64::from(day) * 10 + second), at(0));
                 assert_eq!(board.curve.last().unwrap().equity, cash(i64::from(day) * 10 + second));
@@ -693,7 +734,11 @@ mod tests {
         assert!(board.curve.windows(2).all(|pair| pair[0].at < pair[1].at));
         assert_eq!(board.reference(), Some(cash(1_998 * 10 + 4)), "what the session before closed with");
         for second in 5..20_000 {
-            let price = Event::Price { instrument: InstrumentId(0), price: Price::from_units(1), at: at(1_999 * 86_400 + second) };
+            let price = Event::Price {
+                instrument: InstrumentId(0),
+                price: Price::from_units(1),
+                at: at(1_999 * 86_400 + second),
+            };
             board.saw(&price, None, &Step::default());
             board.set(snapshot(second), at(0));
         }
@@ -724,7 +769,8 @@ mod tests {
     fn what_blocks_comes_with_what_to_do() {
         let mut board = board();
         assert_eq!(board.blocks(at(0))[0].name, "starting");
-        let names = |board: &Board, seconds| board.blocks(at(seconds)).iter().map(|block| block.name).collect::<Vec<_>>();
+        let names =
+            |board: &Board, seconds| board.blocks(at(seconds)).iter().map(|block| block.name).collect::<Vec<_>>();
         board.set(snapshot(1), at(0));
         assert!(names(&board, 5).is_empty());
         board.set(Snapshot { mode: Mode::Flatten, disputed: true, throttled: true, ..snapshot(1) }, at(0));
@@ -734,13 +780,18 @@ mod tests {
 
     #[test]
     fn going_on_needs_a_reason_and_everything_a_name() {
-        let control = |mode, by: &str, reason: &str| Ask::Control { mode, by: by.to_owned(), reason: reason.to_owned() }.checked();
+        let control = |mode, by: &str, reason: &str| {
+            Ask::Control { mode, by: by.to_owned(), reason: reason.to_owned() }.checked()
+        };
         assert_eq!(control(Mode::Flatten, " \t", "x"), Err(Unfit::Nobody));
         assert_eq!(control(Mode::Normal, "Ann", " "), Err(Unfit::NoReason));
         assert_eq!(control(Mode::Flatten, &"x".repeat(61), ""), Err(Unfit::TooLong));
         assert_eq!(control(Mode::Flatten, " Ann\n\x1b[2J ", "").unwrap().signed(), ("Ann\u{fffd}\u{fffd}[2J", ""));
         let request = control(Mode::Flatten, "Ann", "test").unwrap().request(at(3));
-        assert_eq!((request.ask, request.by.as_str(), request.at), (requests::Ask::Control(Mode::Flatten), "Ann", at(3)));
+        assert_eq!(
+            (request.ask, request.by.as_str(), request.at),
+            (requests::Ask::Control(Mode::Flatten), "Ann", at(3))
+        );
         assert_eq!(Ask::Accept { by: "Ann".to_owned(), reason: String::new() }.checked(), Err(Unfit::NoReason));
     }
 

@@ -241,9 +241,12 @@ pub fn since(board: &Board, told: u64) -> Vec<String> {
         Kind::Control => "control",
         Kind::Trouble => "trouble",
     };
-    let said = board.said.iter().map(|line| (line.seq, format!("{}Z {}: {}", stamp(line.at), kind(line.kind), line.text)));
-    let refused =
-        board.refusals.iter().map(|line| (line.seq, format!("{}Z refused: {} {}", stamp(line.at), line.symbol, line.text)));
+    let said =
+        board.said.iter().map(|line| (line.seq, format!("{}Z {}: {}", stamp(line.at), kind(line.kind), line.text)));
+    let refused = board
+        .refusals
+        .iter()
+        .map(|line| (line.seq, format!("{}Z refused: {} {}", stamp(line.at), line.symbol, line.text)));
     let mut new: Vec<(u64, String)> = said.chain(refused).filter(|(seq, _)| *seq >= told).collect();
     new.sort_by_key(|(seq, _)| *seq);
     let lost = board.told().saturating_sub(told) - new.len() as u64;
@@ -299,7 +302,9 @@ impl Keys {
             Self::Watching { told: "" } => {
                 vec![(Ink::Dim, "q leaves this view, trading goes on   k cancels everything and flattens".to_owned())]
             }
-            Self::Watching { told } => vec![(Ink::Alarm, (*told).to_owned()), (Ink::Dim, "   q leaves   k flattens".to_owned())],
+            Self::Watching { told } => {
+                vec![(Ink::Alarm, (*told).to_owned()), (Ink::Dim, "   q leaves   k flattens".to_owned())]
+            }
             Self::Typing(word) => vec![
                 (Ink::Alarm, format!("Cancel everything and flatten? Type {CONFIRMATION} and Enter, Esc goes back: ")),
                 (Ink::Bold, format!("{word}_")),
@@ -392,7 +397,9 @@ fn draw(board: &Shared, asks: &Sender<Ask>, by: &str, clock: fn() -> Timestamp, 
                     let reason = "from the terminal".to_owned();
                     let ask = Ask::Control { mode: Mode::Flatten, by: plain(by), reason };
                     if asks.send(ask).is_err() {
-                        keys = Keys::Watching { told: "nothing was asked: the trading loop is gone, use `algotrading kill`" };
+                        keys = Keys::Watching {
+                            told: "nothing was asked: the trading loop is gone, use `algotrading kill`",
+                        };
                     }
                 }
             }
@@ -612,7 +619,10 @@ mod tests {
         for line in screen(&board, 200, 60, now(), true) {
             for part in line.split('\x1b').skip(1) {
                 let code = part.split_once('m').map(|(code, _)| code.strip_prefix('[').unwrap());
-                assert!(code.is_some_and(|code| code.bytes().all(|byte| byte.is_ascii_digit() || byte == b';')), "{line:?}");
+                assert!(
+                    code.is_some_and(|code| code.bytes().all(|byte| byte.is_ascii_digit() || byte == b';')),
+                    "{line:?}"
+                );
             }
         }
     }
@@ -634,7 +644,9 @@ mod tests {
         };
         assert_eq!(typed("kFLATTEN\r"), [Wanted::Flatten]);
         assert_eq!(typed("kFLATTENN\x7f\n"), [Wanted::Flatten]);
-        for text in ["FLATTEN\r", "kflatten\r", "kFLATTE\r", "k\r", "kFLATTEN\x1b\r", "kFLATTEN \r", "kFLATTEN", "\x1b[A"] {
+        for text in
+            ["FLATTEN\r", "kflatten\r", "kFLATTE\r", "k\r", "kFLATTEN\x1b\r", "kFLATTEN \r", "kFLATTEN", "\x1b[A"]
+        {
             assert_eq!(typed(text), [], "{text:?}");
         }
         assert_eq!(typed("q"), [Wanted::Leave]);

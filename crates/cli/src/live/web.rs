@@ -121,7 +121,10 @@ pub async fn serve(
 ) -> Result<()> {
     let at = listener.local_addr().context("the page's listener has no address")?;
     if !at.ip().is_loopback() {
-        bail!("the page can stop the trading, so it is for this machine alone: listen on 127.0.0.1, not on {}", at.ip());
+        bail!(
+            "the page can stop the trading, so it is for this machine alone: listen on 127.0.0.1, not on {}",
+            at.ip()
+        );
     }
     let folder = format!("/{}", &token.derived("page")[..16]);
     let cookie = token.derived("cookie");
@@ -294,9 +297,8 @@ async fn shown(State(page): State<Arc<Page>>) -> Result<Response, Turned> {
         let board = look(&page.board);
         let positions = board.snapshot.iter().flat_map(|snapshot| &snapshot.positions);
         let silence = positions.clone().map(|one| board.silence(one.heard_at, now).map(|nanos| nanos as f64 / 1e9));
-        let gross = positions.fold(Notional::default(), |sum, one| {
-            sum.plus(one.price.unwrap_or_default().times(one.quantity).abs())
-        });
+        let gross = positions
+            .fold(Notional::default(), |sum, one| sum.plus(one.price.unwrap_or_default().times(one.quantity).abs()));
         Shown {
             title: board.title.clone(),
             replayed: board.replayed,
@@ -341,7 +343,10 @@ async fn asked(State(page): State<Arc<Page>>, headers: HeaderMap, body: Bytes) -
     let wish: Wish = serde_json::from_slice(&body)
         .map_err(|error| turned(StatusCode::BAD_REQUEST, plain(&format!("this is not something to ask: {error}"))))?;
     if !(8..=64).contains(&wish.id.len()) {
-        return Err(turned(StatusCode::BAD_REQUEST, "give it an id of 8 to 64 letters, the same when it is sent again"));
+        return Err(turned(
+            StatusCode::BAD_REQUEST,
+            "give it an id of 8 to 64 letters, the same when it is sent again",
+        ));
     }
     let flattens = matches!(wish.ask, Ask::Control { mode: Mode::Flatten, .. });
     if flattens && wish.confirm.as_deref() != Some(CONFIRMATION) {
@@ -351,7 +356,8 @@ async fn asked(State(page): State<Arc<Page>>, headers: HeaderMap, body: Bytes) -
     let mut done = page.done.lock().unwrap_or_else(PoisonError::into_inner);
     if !done.contains(&wish.id) {
         if page.asks.send(ask).is_err() {
-            let reason = "the trading loop is gone: nothing was asked. Look at the program's output, and use `algotrading kill`";
+            let reason =
+                "the trading loop is gone: nothing was asked. Look at the program's output, and use `algotrading kill`";
             return Err(turned(StatusCode::SERVICE_UNAVAILABLE, reason));
         }
         if done.len() == WISHES {
