@@ -189,7 +189,7 @@ fn happened(board: &Shared) -> Result<()> {
 
 /// What the engine would do: everything that is asked for is so at the next turn.
 fn obey(board: &Shared, fixed: &mut Snapshot, quantities: &mut [i32; 4], ask: &Ask) {
-    let (by, reason) = ask.signed();
+    let request = ask.clone().request(now());
     let (event, note) = (
         match ask {
             Ask::Control { mode, .. } => {
@@ -211,7 +211,7 @@ fn obey(board: &Shared, fixed: &mut Snapshot, quantities: &mut [i32; 4], ask: &A
                 Event::Reenabled
             }
         },
-        format!("{by}: {reason}"),
+        format!("{}: {}", request.by, request.reason),
     );
     look(board).saw(&event, Some(&note), &Step::default());
 }

@@ -163,6 +163,7 @@ impl Ask {
             Self::Accept { by, reason } => (requests::Ask::Accept, by, reason),
             Self::Reenable { by, reason } => (requests::Ask::Reenable, by, reason),
         };
+        let reason = if reason.is_empty() { "no reason given".to_owned() } else { reason };
         Request { ask, by, reason, at }
     }
 
@@ -787,7 +788,7 @@ mod tests {
         assert_eq!(control(Mode::Normal, "Ann", " "), Err(Unfit::NoReason));
         assert_eq!(control(Mode::Flatten, &"x".repeat(61), ""), Err(Unfit::TooLong));
         assert_eq!(control(Mode::Flatten, " Ann\n\x1b[2J ", "").unwrap().signed(), ("Ann\u{fffd}\u{fffd}[2J", ""));
-        let request = control(Mode::Flatten, "Ann", "test").unwrap().request(at(3));
+        let request = control(Mode::Flatten, "Ann", "").unwrap().request(at(3));
         assert_eq!(
             (request.ask, request.by.as_str(), request.at),
             (requests::Ask::Control(Mode::Flatten), "Ann", at(3))

@@ -1,6 +1,6 @@
 //! The board as a page of this machine, and a person's wishes from it.
 //!
-//! Whoever can send requests here can stop the trading, so each one passes the same door ([`admit`]): the address is
+//! Whoever can send requests here can stop the trading, so each one passes the same door (`admit`): the address is
 //! this machine's, the name it was asked under as well (a foreign name that resolves here is an attack), the page that
 //! asks is ours (a browser says so), and it holds the key. The first visit brings the token that the program printed
 //! and takes a cookie home, after which the token is in no address, page or script.
