@@ -126,7 +126,7 @@ fn an_order_is_accepted_executed_in_parts_and_found() {
     assert_eq!((found.state, found.quantity), (State::Filled, shares(100)));
     assert_eq!(found.executions.iter().collect::<Vec<_>>(), told);
     let account = broker.account().unwrap();
-    assert_eq!(account.cash.to_string(), "89840");
+    assert_eq!(account.cash.unwrap().to_string(), "89840");
     assert_eq!((account.holdings[0].quantity, account.holdings[0].price), (shares(100), Some(price("102"))));
     assert_eq!(broker.working().unwrap(), []);
 }

@@ -150,14 +150,25 @@ Examples:
   algotrading paper run.toml --lake lake --follow --limits limits.toml
   algotrading paper run.toml --feed prices.jsonl --out trading/try")]
     Paper(Paper),
+    /// Serve a paper account over Alpaca's API: any client of Alpaca's can trade on it.
+    ///
+    /// The market is the lake's sessions at a pace, or lines of prices. What is sent between two sessions trades in the
+    /// next one. The account lives as long as the program.
+    #[command(after_help = "\
+Clients show the key in APCA_API_KEY_ID and APCA_API_SECRET_KEY.
+
+Examples:
+  APCA_API_KEY_ID=me APCA_API_SECRET_KEY=secret algotrading paper-server IBM MSFT --lake lake --from 2012-01-03
+  TradingClient('me', 'secret', url_override='http://127.0.0.1:8100')   # alpaca-py")]
+    PaperServer(PaperServer),
     /// Trade a run file at a broker, in one process.
     ///
     /// The account lies in a folder, as on paper. The broker's books count: at the start, after the line was down and at
     /// each close orders, positions and cash are compared; ours are put right, and nothing new is begun until somebody
     /// accepts the difference by name. Started again it replays its journal and asks the broker about every open order.
     #[command(after_help = "\
-Credentials come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY, APCA_API_BASE_URL (Alpaca's paper trading
-unless said).
+Credentials come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY and APCA_API_BASE_URL (Alpaca's paper trading
+unless said); FIX_USERNAME and FIX_PASSWORD, with the session in fix.toml, or where ALGOTRADING_FIX says.
 
 Examples:
   algotrading live run.toml --broker alpaca --limits limits.toml --feed - --trade-real-money
@@ -178,6 +189,15 @@ Examples:
   algotrading kill --all --by alice --reason \"wrong prices\"
   algotrading kill --strategy ibm --by alice --root trading --json")]
     Kill(Kill),
+    /// Hold what an account traded against what the simulator makes of the same days: every cent between them, by cause.
+    ///
+    /// data: the lake has other prices now; timing: traded in another session; fill: at another price; fee: at another
+    /// commission; order: traded by only one of them. The items add up to the difference in equity.
+    #[command(after_help = "\
+Examples:
+  algotrading parity trading/paper-run --lake lake
+  algotrading parity trading/alpaca-run --lake lake --json")]
+    Parity(Parity),
     /// Prove, read or replay a journal.
     #[command(subcommand)]
     Journal(Journal),
@@ -210,6 +230,35 @@ pub struct Paper {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `algotrading paper-server`
+#[derive(Debug, Args)]
+pub struct PaperServer {
+    /// What can be traded.
+    #[arg(required = true, value_name = "SYM", value_parser = symbol)]
+    pub symbols: Vec<Symbol>,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// First session; the first known one unless said.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Option<SessionDate>,
+    /// Last session; the last known one unless said.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Option<SessionDate>,
+    /// Sessions in a second.
+    #[arg(long, value_name = "RATE", default_value = "1", value_parser = rate)]
+    pub sessions_per_second: f64,
+    /// Lines of prices instead of the lake's sessions; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub feed: Option<PathBuf>,
+    /// Cash at the start.
+    #[arg(long, value_name = "MONEY", default_value = "100000", value_parser = money)]
+    pub cash: Money,
+    /// Where it listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8100")]
+    pub bind: std::net::SocketAddr,
 }
 
 /// `algotrading live`
@@ -252,6 +301,8 @@ pub struct Live {
 pub enum BrokerName {
     /// Alpaca's Trading API.
     Alpaca,
+    /// A counterparty over FIX 4.4.
+    Fix,
 }
 
 impl BrokerName {
@@ -260,6 +311,7 @@ impl BrokerName {
     pub fn name(self) -> &'static str {
         match self {
             Self::Alpaca => "alpaca",
+            Self::Fix => "fix",
         }
     }
 }
@@ -367,6 +419,20 @@ impl WhichAccounts {
             _ => Which::All,
         }
     }
+}
+
+/// `algotrading parity`
+#[derive(Debug, Args)]
+pub struct Parity {
+    /// The account's folder.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The lake.
+    #[command(flatten)]
+    pub lake: InLake,
+    /// Print the items as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `algotrading journal`

@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("simulator", &["domain", "engine"]),
     ("journal", &["domain", "engine"]),
     ("report", &["domain"]),
+    ("trading", &["domain", "engine", "journal", "simulator"]),
+    ("brokers", &["domain", "engine", "trading"]),
     ("ports", &[]),
     ("queries", &[]),
     ("aws", &["ports"]),
@@ -24,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "algotrading",
         &[
+            "brokers",
             "domain",
             "engine",
             "journal",
@@ -35,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "simulator",
             "strategies",
+            "trading",
         ],
     ),
     ("kit", &["algotrading", "aws", "domain", "lake"]),
@@ -62,7 +66,7 @@ const WIRING: &[&str] = &[
 
 /// Crates that may not know of clocks, networks or threads of a runtime.
 const PURE: &[&str] =
-    &["domain", "engine", "simulator", "models", "strategies", "journal", "report", "ports", "queries"];
+    &["domain", "engine", "simulator", "models", "strategies", "journal", "report", "ports", "queries", "trading"];
 /// What they may not name.
 const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "rand", "chrono", "object_store"];
 

@@ -162,8 +162,8 @@ pub struct Holding {
 /// The account at the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Cash, short-sale proceeds included.
-    pub cash: Money,
+    /// Cash, short-sale proceeds included; none where the broker does not tell it.
+    pub cash: Option<Money>,
     /// Positions that are not zero.
     pub holdings: Vec<Holding>,
 }

@@ -13,6 +13,7 @@ pub mod feed;
 pub mod guardian;
 pub mod market;
 pub mod paper;
+pub mod parity;
 pub mod trader;
 pub mod view;
 

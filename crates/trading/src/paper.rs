@@ -236,7 +236,7 @@ impl Broker for PaperBroker {
             quantity: *quantity,
             price: book.mark_of(InstrumentId(at as u32)),
         });
-        Ok(Account { cash: book.cash(), holdings: holdings.collect() })
+        Ok(Account { cash: Some(book.cash()), holdings: holdings.collect() })
     }
 
     fn events(&mut self) -> Vec<BrokerEvent> {

@@ -50,7 +50,7 @@ enum Comparing {
     Asked,
     /// The broker has told its books. What had happened by then is asked for once more, so that an execution that the
     /// broker counts and nobody has told us of is no difference.
-    Told { orders: Vec<OrderStatus>, account: Account, seq: u64 },
+    Told { orders: Vec<OrderStatus>, account: Result<Account, String>, seq: u64 },
 }
 
 /// Sees every step.
@@ -416,7 +416,12 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                     let seq = self.log.seq();
                     let broker = self.desk.broker();
                     let Ok(orders) = broker.working() else { return Ok(Books::NotYet) };
-                    let Ok(account) = broker.account() else { return Ok(Books::NotYet) };
+                    let account = match broker.account() {
+                        Ok(account) => Ok(account),
+                        // It will never tell: that is for a person to know, once.
+                        Err(Failure::Refused(words)) => Err(words),
+                        Err(_) => return Ok(Books::NotYet),
+                    };
                     self.comparing = Comparing::Told { orders, account, seq };
                     self.desk.doubt();
                 }
@@ -442,6 +447,25 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                 }
             }
         }
+        match &account {
+            Ok(account) => self.differences(account, tolerance, &mut differences),
+            Err(words) => {
+                differences.push((Correction::Foreign, format!("positions and cash were not compared: {words}")));
+            }
+        }
+        differences.retain(|(_, note)| !self.foreign.contains(note));
+        let count = differences.len();
+        for (correction, note) in differences {
+            let event = Event::Corrected(correction);
+            self.step(&event, Some(&note))?;
+            self.saw_foreign(&event, Some(note));
+        }
+        self.comparing = Comparing::Not;
+        self.deliver()?;
+        Ok(Books::Compared { differences: count })
+    }
+
+    fn differences(&self, account: &Account, tolerance: Money, differences: &mut Vec<(Correction, String)>) {
         let book = self.engine.book();
         let symbols = self.desk.symbols();
         for (at, symbol) in symbols.iter().enumerate() {
@@ -459,26 +483,12 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             let text = format!("{} of {} are not of this run", holding.quantity, holding.symbol);
             differences.push((Correction::Foreign, text));
         }
-        let (ours, theirs) = (book.cash(), account.cash);
+        let Some(theirs) = account.cash else { return };
+        let ours = book.cash();
         let apart = theirs.sub(ours).unwrap_or(Money::from_units(i64::MAX));
         if apart > tolerance || apart < tolerance.neg() {
             let text = format!("cash: {ours} here, {theirs} at the broker");
             differences.push((Correction::Cash { ours, theirs }, text));
         }
-        differences.retain(|(_, note)| !self.foreign.contains(note));
-        let count = differences.len();
-        for (correction, note) in differences {
-            let event = Event::Corrected(correction);
-            self.step(&event, Some(&note))?;
-            self.saw_foreign(&event, Some(note));
-        }
-        self.comparing = Comparing::Not;
-        self.deliver()?;
-        Ok(Books::Compared { differences: count })
-    }
-
-    /// Lets the broker say something, as a line that went down does.
-    pub fn interrupted(&mut self) {
-        self.desk.doubt();
     }
 }

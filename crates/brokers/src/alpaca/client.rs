@@ -153,7 +153,7 @@ impl Client {
         let positions: Vec<PositionRow> = self.get("/v2/positions", &[]).await?;
         let holdings = positions.into_iter().map(PositionRow::holding);
         Ok(trading::Account {
-            cash: account.cash,
+            cash: Some(account.cash),
             holdings: holdings.filter(|holding| !holding.quantity.is_zero()).collect(),
         })
     }

@@ -4,20 +4,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use brokers::alpaca::{AlpacaBroker, Base, Credentials, Settings};
 use clap::ValueEnum as _;
 use domain::Money;
-use trading::{Broker, Feed};
+use trading::Feed;
 
 use super::{backtest, data, paper};
 use crate::args::{BrokerName, Live, Say};
 use crate::config::RunConfig;
 use crate::layers;
 use crate::live::account::{Account, Place, name_of};
+use crate::live::brokers::connect;
 use crate::live::feeds::FromText;
 use crate::live::kill;
 use crate::live::limits;
-use crate::live::real::{Real, given, usual_place};
+use crate::live::real::{Real, usual_place};
 use crate::live::requests::{self, Ask, Request};
 use crate::print::Reply;
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
     let feed: Box<dyn Feed> = Box::new(FromText::open(Path::new(&args.feed), &config.data.symbols)?);
     let account = place.open(broker_name, &strategy, &config, &house.text)?;
     account.owner()?;
-    let broker = connect(args.broker)?;
+    let broker = connect(args.broker, &place)?;
     let (tolerance, silence_s) = (args.cash_tolerance, args.silence);
     let real = Real {
         place,
@@ -57,19 +57,6 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
     backtest::reply(&finished, args.json)
 }
 
-fn connect(broker: BrokerName) -> Result<Box<dyn Broker + Send>> {
-    match broker {
-        BrokerName::Alpaca => {
-            let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
-            let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;
-            let base = std::env::var("APCA_API_BASE_URL");
-            let base = base.unwrap_or_else(|_| "https://paper-api.alpaca.markets".to_owned());
-            let settings = Settings::new(Base::parse(&base)?, Credentials::new(key, secret)?);
-            Ok(Box::new(AlpacaBroker::connect(settings).context("cannot begin with Alpaca")?))
-        }
-    }
-}
-
 /// Does what was asked of an account that no program trades.
 pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait: Duration) -> Result<bool> {
     let table = toml::from_str(&account.facts.config).context("the account's run file")?;
@@ -83,7 +70,7 @@ pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait:
         inputs,
         location: location.to_owned(),
         house: limits::text(&account.limits)?,
-        broker: connect(name)?,
+        broker: connect(name, place)?,
         feed: None,
         tolerance: Money::ZERO,
         silence_s: u32::MAX,

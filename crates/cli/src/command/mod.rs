@@ -12,6 +12,8 @@ pub mod live;
 pub mod lookahead;
 pub mod model;
 pub mod paper;
+pub mod paper_server;
+pub mod parity;
 pub mod predict;
 pub mod report;
 pub mod serve;
@@ -61,11 +63,13 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Eod(args) => eod::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Paper(args) => paper::run(&args),
+        Verb::PaperServer(args) => paper_server::run(&args),
         Verb::Live(args) => live::run(&args),
         Verb::Accept(args) => live::say(&args, &Ask::Accept),
         Verb::Reenable(args) => live::say(&args, &Ask::Reenable),
         Verb::Control(args) => live::say(&args.say, &Ask::Control(args.mode.into())),
         Verb::Kill(args) => kill::run(&args),
+        Verb::Parity(args) => parity::run(&args),
         Verb::Journal(Journal::Verify(args)) => journal::verify(&args),
         Verb::Journal(Journal::Show(args)) => journal::show(&args),
         Verb::Journal(Journal::Replay(args)) => journal::replay(&args),

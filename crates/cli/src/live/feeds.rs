@@ -13,13 +13,13 @@ use simulator::Market as Recorded;
 use trading::feed::{Text, Told, replay};
 use trading::{Feed, FeedError, Market, Next};
 
-use crate::config::RunConfig;
+use crate::config::Data;
 
 /// Sessions of a lake from a run file's first date on, and those that come into it.
 #[derive(Debug)]
 pub struct FromLake {
     location: String,
-    config: RunConfig,
+    data: Data,
     told: Told,
     after: Option<SessionDate>,
     follow: bool,
@@ -34,16 +34,16 @@ impl FromLake {
     ///
     /// # Errors
     /// The lake cannot be read.
-    pub fn after(location: &str, config: &RunConfig, after: Option<SessionDate>, follow: bool) -> Result<Self> {
-        let (location, config) = (location.to_owned(), config.clone());
-        let mut this = Self { location, config, told: Told::default(), after, follow, looked: Instant::now() };
+    pub fn after(location: &str, data: &Data, after: Option<SessionDate>, follow: bool) -> Result<Self> {
+        let (location, data) = (location.to_owned(), data.clone());
+        let mut this = Self { location, data, told: Told::default(), after, follow, looked: Instant::now() };
         this.look()?;
         Ok(this)
     }
 
     fn look(&mut self) -> Result<()> {
         self.looked = Instant::now();
-        let market = history(&self.location, &self.config, None)?;
+        let market = history(&self.location, &self.data, None)?;
         let mut events = replay(Calendar::nyse(), &market, self.after)?;
         // What a vendor corrects later is not what was traded then.
         for event in &mut events {
@@ -61,14 +61,14 @@ fn opened(event: &Market) -> Option<SessionDate> {
     if let Market::Opened(session) = event { Some(session.date) } else { None }
 }
 
-/// What a lake knows of a run file's symbols, before a session.
+/// What a lake knows of symbols, before a session.
 ///
 /// # Errors
 /// The lake cannot be read.
-pub fn history(location: &str, config: &RunConfig, before: Option<SessionDate>) -> Result<Recorded> {
+pub fn history(location: &str, data: &Data, before: Option<SessionDate>) -> Result<Recorded> {
     let last = before.map(|before| SessionDate::from_days(before.days() - 1));
-    let data = Lake::open(location)?.market(&config.data.symbols, config.data.from, last.or(config.data.to))?;
-    Ok(Recorded::new(Calendar::nyse(), data.bars, data.actions, Vec::new())?)
+    let known = Lake::open(location)?.market(&data.symbols, data.from, last.or(data.to))?;
+    Ok(Recorded::new(Calendar::nyse(), known.bars, known.actions, Vec::new())?)
 }
 
 impl Feed for FromLake {

@@ -1,6 +1,7 @@
 //! What an account has been told and has done: `market.jsonl`, every market event in the order it came, and
 //! `journal.jsonl`, every step. A restart tells the first again and expects the second.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -27,10 +28,7 @@ impl Recorder {
         let mut lines = FileLines::open(&path)?;
         let mut known = Vec::new();
         while let Some(line) = lines.next_line()? {
-            let number = known.len() + 1;
-            let event = serde_json::from_slice(&line);
-            known
-                .push(event.with_context(|| format!("line {number} of `{}` was changed; restore it", path.display()))?);
+            known.push(event(&line, known.len() + 1, &path)?);
         }
         Ok((Self(Arc::new(Mutex::new(lines))), known))
     }
@@ -47,6 +45,22 @@ impl Recorder {
         let line = serde_json::to_vec(event).context("cannot write JSON")?;
         Ok(self.lines().append(0, &line)?)
     }
+}
+
+fn event(line: &[u8], number: usize, path: &Path) -> Result<Market> {
+    let changed = || format!("line {number} of `{}` was changed; restore it", path.display());
+    serde_json::from_slice(line).with_context(changed)
+}
+
+/// The market of an account as it was told, also while a program trades it.
+///
+/// # Errors
+/// It cannot be read.
+pub fn told(place: &Place) -> Result<Vec<Market>> {
+    let path = place.file(MARKET);
+    let text = std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let whole = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    whole.enumerate().map(|(at, line)| event(line, at + 1, &path)).collect()
 }
 
 /// The journal, which is never ahead of the market it was made from.

@@ -84,7 +84,12 @@ fn parse(text: &str) -> Result<House> {
     let table = layers::parse(text).map_err(|error| anyhow::anyhow!("it is not TOML: {error}"))?;
     let margin_said = table.get("limits").and_then(|limits| limits.get("margin")).is_some();
     ensure!(table.contains_key("version"), "it has no version; begin it with `version = {VERSION}`");
-    let File { version, limits, guardian } = serde_path_to_error::deserialize(table)?;
+    let read: Result<File, _> = serde_path_to_error::deserialize(table);
+    let File { version, limits, guardian } = read.map_err(|error| {
+        // The parser's own second line says again where it was.
+        let inner = error.inner().to_string();
+        anyhow::anyhow!("{}: {}", error.path(), inner.lines().next().unwrap_or_default())
+    })?;
     if version != VERSION {
         bail!("it has version {version}, and this program reads {VERSION}");
     }

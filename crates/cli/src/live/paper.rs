@@ -83,7 +83,7 @@ impl Paper {
         let mut first = Vec::new();
         let mut feed: Box<dyn Feed> = match &self.source {
             Source::Lake { follow } => {
-                Box::new(FromLake::after(&self.location, &self.config, last_closed(&known), *follow)?)
+                Box::new(FromLake::after(&self.location, &self.config.data, last_closed(&known), *follow)?)
             }
             Source::Text(path) => {
                 let mut feed = FromText::open(path, &self.account.facts.symbols)?;
@@ -181,7 +181,7 @@ pub fn history_kept(place: &Place) -> Result<Option<Vec<Market>>> {
 /// The lake cannot be read, or the folder cannot be written.
 pub fn keep_history(place: &Place, location: &str, config: &RunConfig, first: SessionDate) -> Result<Vec<Market>> {
     let path = place.file(WARM_UP);
-    let recorded = feeds::history(location, config, Some(first))?;
+    let recorded = feeds::history(location, &config.data, Some(first))?;
     let events = trading::feed::replay(Calendar::nyse(), &recorded, None)?;
     let mut text = String::new();
     for event in &events {

@@ -831,7 +831,7 @@ mod tests {
             let account = house.floor.broker_mut().account().unwrap();
             let held = account.holdings.first().map_or(Quantity::ZERO, |holding| holding.quantity);
             assert_eq!(house.floor.book().position(InstrumentId(0)), held);
-            assert_eq!(house.floor.book().cash(), account.cash);
+            assert_eq!(Some(house.floor.book().cash()), account.cash);
             assert!(held.abs() <= Quantity::whole(1_000).unwrap());
         }
     }

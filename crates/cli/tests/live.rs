@@ -1,0 +1,559 @@
+//! Paper and live accounts as a user meets them: real processes that are killed, asked, cut off and told nonsense.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use brokers::alpaca::Credentials;
+use brokers::alpaca::server::{self, Floor, Handle};
+use domain::{Calendar, Money, Symbol};
+use engine::{Limits, Margin};
+use serde_json::{Value, json};
+use simulator::Costs;
+use trading::feed::Text;
+use trading::{Broker, PaperBroker};
+
+const RUN: &str = "\
+[data]
+symbols = [\"IBM\", \"MSFT\"]
+[strategy]
+name = \"sma\"
+fast = 3
+slow = 8
+size = 100
+[costs]
+commission_per_share = 0.005
+slippage_bps = 2
+";
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::write(place.path("run.toml"), RUN).unwrap();
+        place
+    }
+
+    /// With two symbols of the sample imported.
+    fn with_lake() -> Self {
+        let place = Self::new();
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/sample");
+        place.done(&["data", "import", sample]);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_algotrading"));
+        command.args(arguments).current_dir(self.0.path());
+        for (name, _) in std::env::vars() {
+            if ["ALGOTRADING_", "AWS_", "APCA_"].iter().any(|prefix| name.starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn done(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", stderr(&done));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// It fails with one line that contains every one of `words`.
+    fn fails(&self, arguments: &[&str], words: &[&str]) {
+        let done = self.run(arguments);
+        let said = stderr(&done);
+        assert_eq!(done.status.code(), Some(1), "{arguments:?}: {said}");
+        let last = said.trim_end().lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: "), "{said}");
+        for word in words {
+            assert!(last.contains(word), "{arguments:?} should say `{word}`: {said}");
+        }
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn status(&self, account: &str) -> Option<Value> {
+        serde_json::from_slice(&fs::read(self.path(&format!("trading/{account}/status.json"))).ok()?).ok()
+    }
+}
+
+fn stderr(done: &Output) -> String {
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn paper_trades_what_was_backtested_and_its_journal_proves_and_replays_itself() {
+    let place = Place::with_lake();
+    place.done(&["backtest", "run.toml", "--out", "backtest"]);
+    place.done(&["paper", "run.toml"]);
+    for table in ["fills.csv", "trades.csv", "equity.csv"] {
+        assert_eq!(place.read(&format!("backtest/{table}")), place.read(&format!("trading/paper-run/{table}")));
+    }
+    let proof: Value =
+        serde_json::from_str(&place.done(&["journal", "verify", "trading/paper-run", "--json"])).unwrap();
+    let hash = proof["sha256"].as_str().unwrap();
+    let replayed = place.done(&["journal", "replay", "trading/paper-run"]);
+    assert!(replayed.contains(hash), "{replayed}");
+    place.done(&["journal", "replay", "backtest"]);
+    place.done(&["report", "trading/paper-run"]);
+    let shown = place.done(&["journal", "show", "trading/paper-run"]);
+    assert!(shown.contains("filled 100 IBM at"), "{shown}");
+    // Again: nothing is left to do, and nothing changes.
+    let before = place.read("trading/paper-run/journal.jsonl");
+    place.done(&["paper", "run.toml"]);
+    assert_eq!(before, place.read("trading/paper-run/journal.jsonl"));
+    // Later sessions go on where it was: as if it had never stopped.
+    place.done(&["paper", "run.toml", "--set", "data.to=2008-06-30", "--out", "trading/short", "--name", "short"]);
+    place.fails(
+        &["paper", "run.toml", "--set", "strategy.fast=4", "--out", "trading/short", "--name", "short"],
+        &["trading/short", "another run file"],
+    );
+    place.fails(&["paper", "run.toml", "--out", "lake"], &["holds something that is no account"]);
+}
+
+#[test]
+fn a_journal_that_was_changed_or_cut_is_found() {
+    let place = Place::with_lake();
+    place.done(&["paper", "run.toml", "--set", "data.to=2001-06-29"]);
+    let path = "trading/paper-run/journal.jsonl";
+    let text = place.read(path);
+    let lines: Vec<&str> = text.lines().collect();
+    let verify = ["journal", "verify", "trading/paper-run"];
+    let with = |lines: &[&str]| fs::write(place.path(path), lines.join("\n") + "\n").unwrap();
+
+    let edited = text.replacen("\"quantity\":\"100\"", "\"quantity\":\"900\"", 1);
+    assert_ne!(edited, text);
+    fs::write(place.path(path), &edited).unwrap();
+    place.fails(&verify, &["does not follow", "was changed"]);
+    with(&[&lines[..50], &lines[51..]].concat());
+    place.fails(&verify, &["line 51", "does not follow"]);
+    with(&lines[..lines.len() - 1]);
+    place.fails(&verify, &["ends with step", "the end was cut off"]);
+    fs::write(place.path(path), &text[..text.len() - 10]).unwrap();
+    place.fails(&verify, &["is cut off"]);
+    // A chain that is whole, and another one.
+    place.done(&["paper", "run.toml", "--set", "data.to=2001-06-29", "--set", "account.cash=99999", "--out", "other"]);
+    fs::copy(place.path("other/journal.jsonl"), place.path(path)).unwrap();
+    place.fails(&verify, &["was written anew"]);
+    place.fails(&["paper", "run.toml", "--set", "data.to=2001-06-29"], &["the journal is of run"]);
+    fs::write(place.path(path), &text).unwrap();
+    place.done(&verify);
+    place.fails(&["journal", "verify", path, "--expect", "beef"], &["and not with beef"]);
+    // What it was made from counts as well.
+    let market = place.read("trading/paper-run/market.jsonl");
+    let changed = market.replace("\"low\":\"", "\"low\":\"9");
+    fs::write(place.path("trading/paper-run/market.jsonl"), changed).unwrap();
+    place.fails(&["paper", "run.toml", "--set", "data.to=2001-06-29"], &["step", "came out otherwise"]);
+}
+
+#[test]
+fn killed_at_any_moment_a_paper_account_ends_with_the_same_journal() {
+    let place = Place::with_lake();
+    let arguments = |out: &str| ["paper", "run.toml", "--set", "data.to=2003-06-30", "--out", out].map(str::to_owned);
+    let done = |arguments: &[String]| place.done(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    done(&arguments("undisturbed"));
+    let wanted = place.read("undisturbed/journal.jsonl");
+    let mut seed = std::process::id();
+    for attempt in 0..2 {
+        let out = format!("disturbed-{attempt}");
+        let mut kills = 0;
+        loop {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let wait = Duration::from_micros(u64::from(seed >> 8) % 250_000);
+            let mut command = place.command(&[]);
+            command.args(arguments(&out)).args(["--sessions-per-second", "1000"]);
+            let mut running = Running::start(command);
+            sleep(wait);
+            match running.0.try_wait().unwrap() {
+                Some(status) => {
+                    assert!(status.success());
+                    break;
+                }
+                None => running.kill(),
+            }
+            kills += 1;
+            if kills > 25 {
+                done(&arguments(&out));
+                break;
+            }
+        }
+        assert!(kills > 0);
+        assert_eq!(place.read(&format!("{out}/journal.jsonl")), wanted, "after {kills} kills");
+        place.done(&["journal", "verify", &out]);
+    }
+}
+
+#[test]
+fn a_person_stops_a_running_account_and_the_record_says_what_was_closed() {
+    let place = Place::with_lake();
+    let mut command = place.command(&["paper", "run.toml"]);
+    command.args(["--sessions-per-second", "40"]);
+    let mut running = Running::start(command);
+    let holds =
+        |status: &Value| status["positions"].as_array().unwrap().iter().any(|position| position["quantity"] != "0");
+    until("a position", || place.status("paper-run").is_some_and(|status| holds(&status)));
+    place.fails(&["paper", "run.toml"], &["another program writes the journal"]);
+    let done = place.run(&["kill", "--strategy", "run", "--by", "alice", "--reason", "a test", "--json"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let killed: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let said: Vec<&str> =
+        killed[0]["record"].as_array().unwrap().iter().map(|moment| moment["what"].as_str().unwrap()).collect();
+    assert!(said[1].starts_with("obeyed:") && said.iter().any(|said| said.starts_with("filled:")), "{said:?}");
+    assert_eq!(said.last(), Some(&"flat, and nothing works"));
+    let seconds = killed[0]["record"].as_array().unwrap().iter().map(|moment| moment["seconds"].as_f64().unwrap());
+    assert!(seconds.collect::<Vec<_>>().is_sorted());
+    // It stays flat, and after a crash too.
+    let step = |place: &Place| place.status("paper-run").unwrap()["step"].as_u64().unwrap();
+    let then = step(&place);
+    until("later sessions", || step(&place) > then + 40);
+    running.kill();
+    let mut command = place.command(&["paper", "run.toml"]);
+    command.args(["--sessions-per-second", "40"]);
+    let mut running = Running::start(command);
+    let then = step(&place);
+    until("later sessions", || step(&place) > then + 40);
+    let status = place.status("paper-run").unwrap();
+    assert!(!holds(&status) && status["mode"] == "flatten", "{status}");
+    let journal = place.read("trading/paper-run/journal.jsonl");
+    assert_eq!(journal.matches("alice: a test (request 1)").count(), 1);
+    // Only a person lets it go on.
+    place.done(&["control", "normal", "--all", "--by", "bob", "--reason", "it was only a test"]);
+    until("a position", || place.status("paper-run").is_some_and(|status| holds(&status)));
+    running.kill();
+    // Nobody trades it: the next one that does obeys first.
+    let done = place.run(&["kill", "--all", "--by", "alice"]);
+    assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("the next one that does obeys before anything else"));
+    place.fails(&["kill", "--strategy", "nobody", "--by", "alice"], &["no account below `trading` is meant"]);
+}
+
+#[test]
+fn the_house_limits_hold_whatever_the_run_file_says() {
+    let place = Place::with_lake();
+    fs::write(place.path("limits.toml"), "version = 1\n[limits]\norder_quantity_max = 50\n").unwrap();
+    place.done(&["paper", "run.toml", "--set", "data.to=2001-06-29", "--limits", "limits.toml"]);
+    let shown = place.done(&["journal", "show", "trading/paper-run"]);
+    assert!(shown.contains("it asks for 100 shares, and at most 50 are allowed"), "{shown}");
+    assert!(!shown.contains("filled"));
+    // A loss that the guardian does not let grow.
+    let ladder = "version = 1\n[guardian]\ndaily_loss = { flatten = 0.0005 }\ndrawdown = {}\n";
+    fs::write(place.path("limits.toml"), ladder).unwrap();
+    place.done(&["paper", "run.toml", "--set", "data.to=2001-06-29", "--limits", "limits.toml", "--out", "guarded"]);
+    let shown = place.done(&["journal", "show", "guarded"]);
+    assert!(shown.contains("control: flatten") && shown.contains("[guardian: the session lost"), "{shown}");
+    // A strategy that repeats itself waits for a person, also after a restart.
+    fs::write(place.path("limits.toml"), "version = 1\n[limits]\nrepeated_executions_max = 5\n").unwrap();
+    let arguments = ["paper", "run.toml", "--limits", "limits.toml", "--out", "trading/busy", "--name", "busy"];
+    place.done(&[&arguments[..], &["--set", "data.to=2001-06-29"]].concat());
+    let shown = place.done(&["journal", "show", "trading/busy"]);
+    assert!(shown.contains("stopped after 6 executions without a person (5 are allowed)"), "{shown}");
+    assert!(shown.contains("who must enable it again"), "{shown}");
+    place.done(&["reenable", "--strategy", "busy", "--by", "carol", "--reason", "as it should be"]);
+    place.done(&[&arguments[..], &["--set", "data.to=2001-06-29"]].concat());
+    assert!(place.done(&["journal", "show", "trading/busy", "--last", "1"]).contains("enabled again; [carol"));
+    for (text, word) in [
+        ("[limits]", "it has no version"),
+        ("version = 1\n[limits]\norder_qty_max = 1", "unknown field"),
+        ("version = 9", "version 9"),
+    ] {
+        fs::write(place.path("limits.toml"), text).unwrap();
+        place.fails(&arguments, &["the limits file `limits.toml`", word]);
+    }
+}
+
+#[test]
+fn prices_from_anybody_are_held_against_the_calendar() {
+    let place = Place::with_lake();
+    for (text, word) in [
+        ("{\"bar\": {}}", "line 1 of the feed"),
+        ("{\"open\": \"2013-03-02\"}", "2013-03-02"),
+        ("{\"close\": \"2013-03-04\"}", "begins in the middle"),
+        ("", "ended before any session opened"),
+        ("{\"open\": \"2013-03-04\"}\n{\"open\": \"2013-03-05\"}", "opens while 2013-03-04 is open"),
+        (
+            "{\"open\": \"2013-03-04\"}\n{\"price\": {\"sym\": \"IBM\", \"price\": \"0\", \"volume\": 1, \"at\": \"2013-03-04T15:00:00Z\"}}",
+            "not above 0",
+        ),
+        (
+            "{\"open\": \"2013-03-04\"}\n{\"price\": {\"sym\": \"IBM\", \"price\": \"9\", \"volume\": 1, \"at\": \"2013-03-04T05:00:00Z\"}}",
+            "outside the session",
+        ),
+    ] {
+        let _ = fs::remove_dir_all(place.path("trading"));
+        fs::write(place.path("prices.jsonl"), text).unwrap();
+        let arguments = ["paper", "run.toml", "--feed", "prices.jsonl"];
+        if text.starts_with("{\"close") {
+            place.fails(&arguments, &["no session is open"]);
+        } else {
+            place.fails(&arguments, &[word]);
+        }
+    }
+}
+
+/// A session that goes up or down, as lines of a feed.
+fn session(date: &str, price: i64) -> Vec<String> {
+    let mut lines = vec![json!({ "open": date }).to_string()];
+    for (minute, step) in [(31, 0), (40, 1), (50, 2)] {
+        for symbol in ["IBM", "MSFT"] {
+            let (price, at) = (format!("{}.5", price + step), format!("{date}T14:{minute}:00Z"));
+            lines.push(json!({ "price": { "sym": symbol, "price": price, "volume": 5000, "at": at } }).to_string());
+        }
+    }
+    for symbol in ["IBM", "MSFT"] {
+        let (open, close) = (format!("{price}.5"), format!("{}.5", price + 2));
+        let bar = json!({ "sym": symbol, "open": open, "high": close, "low": open, "close": close, "volume": 90000 });
+        lines.push(json!({ "bar": bar }).to_string());
+    }
+    lines.push(json!({ "close": date }).to_string());
+    lines
+}
+
+/// Alpaca, as far as the program can see.
+struct Alpaca {
+    handle: Handle<PaperBroker>,
+    text: Text,
+}
+
+impl Alpaca {
+    fn start() -> Self {
+        let symbols = ["IBM", "MSFT"].map(|symbol| Symbol::new(symbol).unwrap());
+        let cash = Money::parse("50000").unwrap();
+        let broker = PaperBroker::new(Costs::default(), &symbols, cash);
+        let margin = Margin { initial_long: 0.0, initial_short: 0.0, maintenance: 0.0 };
+        let floor = Floor::new(broker, &symbols, cash, Limits { margin, ..Limits::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let handle = server::serve(listener, floor, Credentials::new("KEY", "verysecret").unwrap()).unwrap();
+        Self { handle, text: Text::new(&symbols) }
+    }
+
+    fn tell(&mut self, line: &str) {
+        if let Some(event) = self.text.read(Calendar::nyse(), line).unwrap() {
+            self.handle.market(&event).unwrap();
+        }
+    }
+}
+
+fn live(place: &Place, alpaca: &Alpaca, arguments: &[&str]) -> Command {
+    let mut command = place.command(arguments);
+    command
+        .env("APCA_API_BASE_URL", format!("http://{}", alpaca.handle.address()))
+        .env("APCA_API_KEY_ID", "KEY")
+        .env("APCA_API_SECRET_KEY", "verysecret");
+    command
+}
+
+#[test]
+fn live_at_a_broker_survives_a_crash_and_is_closed_by_a_kill_while_nobody_trades() {
+    let place = Place::with_lake();
+    let mut alpaca = Alpaca::start();
+    fs::write(place.path("limits.toml"), "version = 1\n[limits]\norder_quantity_max = 200\n").unwrap();
+    let arguments =
+        ["live", "run.toml", "--broker", "alpaca", "--limits", "limits.toml", "--feed", "-", "--silence", "4000000000"];
+    place.fails(&arguments, &["--trade-real-money"]);
+    let arguments = [&arguments[..], &["--trade-real-money"]].concat();
+    place.fails(&arguments, &["APCA_API_KEY_ID is not set"]);
+    let start = |alpaca: &Alpaca| {
+        let mut command = live(&place, alpaca, &arguments);
+        Running::start({
+            command.stdin(Stdio::piped());
+            command
+        })
+    };
+    let dates = ["2013-03-04", "2013-03-05", "2013-03-06", "2013-03-07", "2013-03-08"];
+    let account = "alpaca-run";
+    let mut running = start(&alpaca);
+    let tell = |running: &mut Running, line: &str| {
+        let mut stdin = running.0.stdin.take().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+        running.0.stdin = Some(stdin);
+    };
+    let status = |place: &Place| place.status(account).unwrap_or_default();
+    let lines = session(dates[0], 300);
+    alpaca.tell(&lines[0]);
+    tell(&mut running, &lines[0]);
+    // The account has other cash than the run file says: nothing is begun until somebody has accepted that.
+    until("the books to be compared", || status(&place)["disputed"] == true);
+    assert_eq!(status(&place)["cash"], "50000");
+    place.done(&["accept", "--strategy", "run", "--by", "alice", "--reason", "the account has 50,000"]);
+    until("the acceptance", || status(&place)["disputed"] == false);
+    // Prices leap: the fast average crosses the slow one, and the strategy buys at the next open.
+    let mut crashed = 0;
+    for (n, date) in dates.iter().enumerate() {
+        let lines = session(date, 300 + 20 * n as i64);
+        for (at, line) in lines.iter().enumerate() {
+            if n == 0 && at == 0 {
+                continue;
+            }
+            alpaca.tell(line);
+            tell(&mut running, line);
+            if n == 1 && at == 1 {
+                running.kill();
+                crashed += 1;
+                running = start(&alpaca);
+                // A feed that comes back tells the day again.
+                lines[..=at].iter().for_each(|line| tell(&mut running, line));
+            }
+        }
+        until("the close", || status(&place)["session"] == *date && status(&place)["closed"] == true);
+    }
+    assert_eq!(crashed, 1);
+    let positions = |place: &Place| {
+        let status = status(place);
+        status["positions"].as_array().unwrap().iter().map(|one| one["quantity"].as_str().unwrap().to_owned()).collect()
+    };
+    let ours: Vec<String> = positions(&place);
+    let theirs: Vec<String> =
+        alpaca.handle.look(|floor| floor.broker().book().positions().iter().map(ToString::to_string).collect());
+    assert_eq!(ours, theirs);
+    assert_eq!(ours, ["100", "0"], "{}", place.done(&["journal", "show", "trading/alpaca-run"]));
+    let journal = place.read("trading/alpaca-run/journal.jsonl");
+    assert_eq!(journal.matches("\"corrected\"").count(), 1, "only the cash at the start");
+    running.kill();
+
+    // Nobody trades it any more, and it is to be closed: the kill asks the broker itself.
+    let mut kill = live(&place, &alpaca, &["kill", "--account", "alpaca", "--by", "alice", "--wait", "20"]);
+    let killing = std::thread::spawn(move || kill.output().unwrap());
+    let lines = session("2013-03-11", 400);
+    alpaca.tell(&lines[0]);
+    let mut told = 1;
+    while !killing.is_finished() && told < 7 {
+        sleep(Duration::from_millis(700));
+        alpaca.tell(&lines[told]);
+        told += 1;
+    }
+    let done = killing.join().unwrap();
+    assert!(done.status.success(), "{} {}", String::from_utf8_lossy(&done.stdout), stderr(&done));
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.contains("filled: -100 IBM") && said.contains("flat, and nothing works"), "{said}");
+    let flat = alpaca.handle.look(|floor| floor.broker().book().positions().iter().all(|position| position.is_zero()));
+    assert!(flat);
+    // Nothing of the keys is anywhere.
+    for name in ["journal.jsonl", "account.json", "market.jsonl", "status.json", "requests.jsonl"] {
+        let text = place.read(&format!("trading/alpaca-run/{name}"));
+        assert!(!text.contains("verysecret") && !text.contains("KEY"), "{name}");
+    }
+    assert!(!stderr(&done).contains("verysecret") && !said.contains("verysecret"));
+    alpaca.handle.look(|floor| assert!(floor.broker().working_ids().next().is_none()));
+    place.done(&["journal", "verify", "trading/alpaca-run"]);
+}
+
+#[test]
+fn wrong_keys_and_no_keys_are_said_in_a_sentence() {
+    let place = Place::with_lake();
+    let alpaca = Alpaca::start();
+    fs::write(place.path("limits.toml"), "version = 1\n").unwrap();
+    fs::write(place.path("prices.jsonl"), session("2013-03-04", 300).join("\n")).unwrap();
+    let arguments = [
+        "live",
+        "run.toml",
+        "--broker",
+        "alpaca",
+        "--limits",
+        "limits.toml",
+        "--feed",
+        "prices.jsonl",
+        "--trade-real-money",
+    ];
+    let mut command = live(&place, &alpaca, &arguments);
+    command.env("APCA_API_BASE_URL", "http://10.0.0.1");
+    let done = command.output().unwrap();
+    assert!(stderr(&done).contains("is not encrypted"), "{}", stderr(&done));
+}
+
+#[test]
+fn the_broker_port_is_a_box_too() {
+    // Programs hold brokers behind a pointer.
+    let symbols = [Symbol::new("IBM").unwrap()];
+    let mut broker: Box<dyn Broker + Send> = Box::new(PaperBroker::new(Costs::default(), &symbols, Money::ZERO));
+    assert!(broker.account().unwrap().holdings.is_empty());
+}
+
+#[test]
+fn parity_itemises_every_cent_between_an_account_and_the_simulator() {
+    let place = Place::with_lake();
+    let parity = |account: &str| -> Value {
+        serde_json::from_str(&place.done(&["parity", &format!("trading/{account}"), "--json"])).unwrap()
+    };
+    let money = |value: &Value| Money::parse(value.as_str().unwrap()).unwrap();
+    let adds_up = |answer: &Value| {
+        let items = answer["items"].as_array().unwrap();
+        let sum = items.iter().fold(Money::ZERO, |sum, item| sum.add(money(&item["amount"])).unwrap());
+        assert_eq!(sum, money(&answer["difference"]), "{answer}");
+        let apart = money(&answer["account"]).sub(money(&answer["simulated"])).unwrap();
+        assert_eq!(apart, money(&answer["difference"]));
+        let rounding = answer["by_cause"].get("rounding").map_or(Money::ZERO, money);
+        assert!(rounding.abs() < Money::parse("0.01").unwrap(), "{answer}");
+    };
+    // Undisturbed, there is none.
+    place.done(&["paper", "run.toml", "--set", "data.to=2003-06-30"]);
+    let answer = parity("paper-run");
+    assert_eq!((&answer["difference"], answer["items"].as_array().unwrap().len()), (&json!("0"), 0));
+    // A guardian that the simulator does not have: orders that only one of them traded.
+    fs::write(place.path("limits.toml"), "version = 1\n[guardian]\ndaily_loss = { flatten = 0.002 }\ndrawdown = {}\n")
+        .unwrap();
+    let limited = ["paper", "run.toml", "--set", "data.to=2003-06-30", "--limits", "limits.toml", "--name", "guarded"];
+    place.done(&limited);
+    let answer = parity("paper-guarded");
+    adds_up(&answer);
+    assert!(answer["by_cause"].get("order").is_some_and(|amount| amount != "0"), "{answer}");
+    // Prices inside the session: the same orders, at other prices.
+    let days = ["2013-03-04", "2013-03-05", "2013-03-06", "2013-03-07"];
+    let lines: Vec<String> = days.iter().enumerate().flat_map(|(n, date)| session(date, 250 + 30 * n as i64)).collect();
+    let moved: Vec<String> =
+        lines.iter().map(|line| line.replace("\"price\":\"280.5\"", "\"price\":\"281.25\"")).collect();
+    assert_ne!(lines, moved);
+    fs::write(place.path("prices.jsonl"), moved.join("\n") + "\n").unwrap();
+    place.done(&["paper", "run.toml", "--feed", "prices.jsonl", "--name", "ticks"]);
+    let answer = parity("paper-ticks");
+    adds_up(&answer);
+    let fills = answer["by_cause"].get("fill").map(money);
+    assert!(fills.is_some_and(|amount| amount.signum() < 0), "dearer than the bars' opens: {answer}");
+    // The lake has no such sessions: that is a difference of data.
+    assert!(answer["by_cause"].get("data").is_some(), "{answer}");
+    place.fails(&["parity", "lake"], &["`lake` is no account"]);
+}
