@@ -5,7 +5,7 @@
 //! requests first, then the market ([`feeds`]), and gives both to [`trading::Trader`].
 //!
 //! In reading order: [`account`], [`kept`], [`requests`], [`feeds`], [`limits`], [`brokers`], [`drive`], [`paper`], [`real`], [`kill`],
-//! [`board`] (what a person sees), [`web`] (as a page of this machine), [`terminal`] (as text).
+//! [`board`] (what a person sees), [`web`] (as a page of this machine), [`terminal`] (as text), [`watch`] (who looks).
 
 pub mod account;
 pub mod board;
@@ -19,4 +19,5 @@ pub mod paper;
 pub mod real;
 pub mod requests;
 pub mod terminal;
+pub mod watch;
 pub mod web;
