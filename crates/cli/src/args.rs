@@ -227,6 +227,9 @@ pub struct Paper {
     /// What the house allows, beside the run file's own limits.
     #[arg(long, value_name = "FILE")]
     pub limits: Option<PathBuf>,
+    /// Who looks at it meanwhile.
+    #[command(flatten)]
+    pub look: Look,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
@@ -291,6 +294,9 @@ pub struct Live {
     /// Seconds without a price of an instrument, inside a session, after which nothing is begun in it.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub silence: u32,
+    /// Who looks at it meanwhile.
+    #[command(flatten)]
+    pub look: Look,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
@@ -366,6 +372,20 @@ impl From<ModeName> for engine::Mode {
             ModeName::Flatten => Self::Flatten,
         }
     }
+}
+
+/// Looking at an account while it trades.
+#[derive(Debug, Args)]
+pub struct Look {
+    /// Serve a page of the account on this machine; its address with the key is printed once.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    pub page: Option<std::net::SocketAddr>,
+    /// Show the account in the terminal; where that is none, a line for each thing that happens.
+    #[arg(long)]
+    pub view: bool,
+    /// Whose requests the view's are.
+    #[arg(long, env = "USER", value_name = "NAME", default_value = "operator")]
+    pub by: String,
 }
 
 /// `algotrading kill`

@@ -6,7 +6,7 @@
 //!
 //! Every order is judged once more before it leaves, by an account of the desk's own ([`Desk::heard`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use domain::{Fill, InstrumentId, Order, OrderId, Quantity, Ratio, SessionDate, Symbol, Timestamp};
 use engine::{Approved, Cancels, Command, Engine, EngineError, Event, Idle, OrderEnd};
@@ -69,6 +69,8 @@ pub struct Desk<B> {
     /// The second account, which judges every order again.
     gate: Engine<Idle>,
     orders: BTreeMap<OrderId, Kept>,
+    /// Those of them that are not over.
+    alive: BTreeSet<OrderId>,
     over: VecDeque<OrderId>,
     /// Orders to be sent, alternatives together.
     waiting: VecDeque<Vec<OrderId>>,
@@ -92,6 +94,7 @@ impl<B: Broker> Desk<B> {
             cancels,
             gate: gate.at_venue(symbols, Cancels::WhenConfirmed),
             orders: BTreeMap::new(),
+            alive: BTreeSet::new(),
             over: VecDeque::new(),
             waiting: VecDeque::new(),
             told: VecDeque::new(),
@@ -130,10 +133,7 @@ impl<B: Broker> Desk<B> {
         self.connected
             && self.told.is_empty()
             && self.waiting.is_empty()
-            && self.orders.values().all(|kept| {
-                matches!(kept.stage, Stage::Sent | Stage::Over)
-                    && (kept.stage == Stage::Over || kept.cancel != Some(false))
-            })
+            && self.living().all(|(_, kept)| kept.stage == Stage::Sent && kept.cancel != Some(false))
     }
 
     /// Whether the line has come up since this was last asked.
@@ -248,8 +248,8 @@ impl<B: Broker> Desk<B> {
     /// Something about every open order may have been missed.
     pub fn doubt(&mut self) {
         let again_from = later(self.now, SETTLE);
-        for kept in self.orders.values_mut() {
-            if kept.stage == Stage::Sent {
+        for id in &self.alive {
+            if let Some(kept) = self.orders.get_mut(id).filter(|kept| kept.stage == Stage::Sent) {
                 kept.stage = Stage::Unsure { again_from };
             }
         }
@@ -261,11 +261,17 @@ impl<B: Broker> Desk<B> {
         let (approved, filled) = (*approved, Quantity::ZERO);
         let kept = Kept { order, approved, admitted: false, stage, decided, filled, cancel: None };
         self.orders.insert(order.id, kept);
+        self.alive.insert(order.id);
+    }
+
+    fn living(&self) -> impl Iterator<Item = (OrderId, &Kept)> {
+        self.alive.iter().filter_map(|id| self.orders.get(id).map(|kept| (*id, kept)))
     }
 
     fn forget(&mut self, id: OrderId) {
         let Some(kept) = self.orders.get_mut(&id).filter(|kept| kept.stage != Stage::Over) else { return };
         kept.stage = Stage::Over;
+        self.alive.remove(&id);
         self.over.push_back(id);
         while self.over.len() > REMEMBERED {
             if let Some(oldest) = self.over.pop_front() {
@@ -298,7 +304,7 @@ impl<B: Broker> Desk<B> {
             let reached = self.ask()? && self.withdraw()? && self.send()?;
             if reached {
                 (self.failures, self.trouble) = (0, None);
-                if self.orders.values().any(|kept| matches!(kept.stage, Stage::Unsure { .. })) {
+                if self.living().any(|(_, kept)| matches!(kept.stage, Stage::Unsure { .. })) {
                     self.retry_at = later(self.now, RETRY.0);
                 }
             } else {
@@ -414,8 +420,8 @@ impl<B: Broker> Desk<B> {
 
     /// Sends the cancels that are wanted. False when the broker cannot be reached.
     fn withdraw(&mut self) -> Result<bool, EngineError> {
-        let wanted = self.orders.iter().filter(|(_, kept)| kept.stage == Stage::Sent && kept.cancel == Some(false));
-        let wanted: Vec<OrderId> = wanted.map(|(id, _)| *id).collect();
+        let wanted = self.living().filter(|(_, kept)| kept.stage == Stage::Sent && kept.cancel == Some(false));
+        let wanted: Vec<OrderId> = wanted.map(|(id, _)| id).collect();
         for id in wanted {
             let asked = self.broker.cancel(&self.id_of(id));
             match asked {
@@ -445,8 +451,8 @@ impl<B: Broker> Desk<B> {
 
     /// Asks about every order that is unsure. False when the broker cannot be reached.
     fn ask(&mut self) -> Result<bool, EngineError> {
-        let unsure = self.orders.iter().filter(|(_, kept)| matches!(kept.stage, Stage::Unsure { .. }));
-        let unsure: Vec<OrderId> = unsure.map(|(id, _)| *id).collect();
+        let unsure = self.living().filter(|(_, kept)| matches!(kept.stage, Stage::Unsure { .. }));
+        let unsure: Vec<OrderId> = unsure.map(|(id, _)| id).collect();
         for id in unsure {
             match self.broker.find(&self.id_of(id)) {
                 Ok(Some(status)) => self.learn(id, &status)?,

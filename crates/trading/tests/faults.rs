@@ -638,3 +638,50 @@ fn no_order_is_lost_doubled_or_unapproved_and_a_kill_ends_flat() {
     let seeds = std::env::var("FAULT_SEEDS").map_or(2_500, |seeds| seeds.parse().unwrap());
     (0..seeds).for_each(day);
 }
+
+#[test]
+fn a_broker_that_lies_is_believed_and_stops_the_strategy_until_a_person_accepts_it() {
+    let mut lies = 0;
+    for seed in 0..200 {
+        let mut world = World::new(seed);
+        world.line.borrow_mut().bad = false;
+        world.start();
+        for n in 0..3 {
+            world.session(n, 6, false);
+        }
+        let held = world.line.borrow().broker.book().positions().iter().any(|position| !position.is_zero());
+        if !held {
+            continue;
+        }
+        lies += 1;
+        world.lied = true;
+        world.line.borrow_mut().lie = Some(market::shares(7));
+        world.reconcile();
+        world.line.borrow_mut().lie = None;
+        let trader = world.trader.as_mut().unwrap();
+        assert!(trader.engine().guard().disputed(), "FAULT_SEED={seed}");
+        // Restarted, it knows.
+        world.crash();
+        world.start();
+        assert!(world.trader.as_ref().unwrap().engine().guard().disputed(), "FAULT_SEED={seed}");
+        // The truth comes out: the books are put right again, and nothing is begun meanwhile.
+        let before = world.line.borrow().submitted.len();
+        world.reconcile();
+        world.session(3, 4, false);
+        let begun = world.line.borrow().submitted.len() - before;
+        let shrinking = begun == 0 || {
+            let text = String::from_utf8(world.memory.bytes()).unwrap();
+            let entries = text.lines().skip(1).map(|line| serde_json::from_str::<Entry>(line).unwrap());
+            let after = entries.skip_while(|entry| !matches!(entry.event, Event::Corrected(_)));
+            let mut ordered = after
+                .flat_map(|entry| entry.records)
+                .filter_map(|record| if let Record::Ordered(order) = record { Some(order.reduce_only) } else { None });
+            ordered.all(|reduce_only| reduce_only)
+        };
+        assert!(shrinking, "FAULT_SEED={seed}: something was begun on disputed books");
+        world.trader.as_mut().unwrap().accept("alice: seen").unwrap();
+        assert!(!world.trader.as_ref().unwrap().engine().guard().disputed());
+        world.quiet();
+    }
+    assert!(lies > 50, "only {lies} of the days had a position to lie about");
+}

@@ -164,7 +164,7 @@ fn event(event: &Event, symbols: &[Symbol]) -> Option<String> {
 
 fn word(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_default();
-    text.replace(['"', '{', '}'], "").replace('_', " ").replace(':', " ")
+    text.replace(['"', '{', '}'], "").replace(['_', ':'], " ")
 }
 
 fn record(record: &Record, symbols: &[Symbol]) -> Option<String> {

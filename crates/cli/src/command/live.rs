@@ -19,6 +19,7 @@ use crate::live::kill;
 use crate::live::limits;
 use crate::live::real::{Real, usual_place};
 use crate::live::requests::{self, Ask, Request};
+use crate::live::watch::Watch;
 use crate::print::Reply;
 
 pub(super) fn run(args: &Live) -> Result<Reply> {
@@ -53,7 +54,10 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
         clock: paper::now,
     };
     let stop = paper::stop_on_signals();
-    let finished = real.run(&stop, Box::new(|_| {}))?;
+    let watch = Watch::open(&paper::wanted(&args.look, false), &real.place, &real.account, paper::now)?;
+    let finished = real.run(&stop, &watch);
+    watch.close();
+    let finished = finished?;
     backtest::reply(&finished, args.json)
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::{backtest, data};
-use crate::args::Paper as Args;
+use crate::args::{Look, Paper as Args};
 use crate::config::RunConfig;
 use crate::layers;
 use crate::live::account::{Place, name_of};
 use crate::live::limits;
 use crate::live::paper::{Paper, Source, usual_place};
+use crate::live::watch::{Wanted, Watch};
 use crate::print::Reply;
 
 pub(super) fn run(args: &Args) -> Result<Reply> {
@@ -33,8 +34,17 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
     account.owner()?;
     let paper = Paper { place, account, config, inputs, location, house, source, pace, clock: now };
     let stop = stop_on_signals();
-    let finished = paper.run(&stop, Box::new(|_| {}))?;
+    let replayed = !matches!(paper.source, Source::Text(_));
+    let watch = Watch::open(&wanted(&args.look, replayed), &paper.place, &paper.account, now)?;
+    let finished = paper.run(&stop, &watch);
+    watch.close();
+    let finished = finished?;
     backtest::reply(&finished, args.json)
+}
+
+/// Who looks.
+pub(super) fn wanted(look: &Look, replayed: bool) -> Wanted {
+    Wanted { page: look.page, view: look.view, by: look.by.clone(), replayed }
 }
 
 /// The time by the machine's clock.

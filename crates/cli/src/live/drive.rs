@@ -14,6 +14,7 @@ use trading::guardian::{Guardian, Step};
 use trading::{Broker, Feed, Market, Next, Snapshot, Trader};
 
 use super::account::Place;
+use super::board::{Shared, look};
 use super::kept::Recorder;
 use super::requests::Requests;
 use crate::collect::Collector;
@@ -75,10 +76,15 @@ const WAIT_MS: u64 = 50;
 
 /// Sees every step for a report and for requests.
 #[must_use]
-pub fn observer(collector: &Arc<Mutex<Collector>>, obeyed: &Arc<AtomicU64>) -> trading::trader::Observer {
-    let (collector, obeyed) = (Arc::clone(collector), Arc::clone(obeyed));
+pub fn observer(
+    collector: &Arc<Mutex<Collector>>,
+    obeyed: &Arc<AtomicU64>,
+    board: &Shared,
+) -> trading::trader::Observer {
+    let (collector, obeyed, board) = (Arc::clone(collector), Arc::clone(obeyed), Arc::clone(board));
     Box::new(move |event: &Event, note: Option<&str>, step: &EngineStep| {
         collector.lock().unwrap_or_else(PoisonError::into_inner).observe(event, &step.records);
+        look(&board).saw(event, note, step);
         if let Some(number) = super::requests::number(note) {
             obeyed.fetch_max(number, Ordering::Relaxed);
         }

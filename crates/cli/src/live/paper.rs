@@ -13,7 +13,7 @@ use journal::{FileLines, Log};
 use strategies::Inputs;
 use trading::feed::warm_up;
 use trading::guardian::Guardian;
-use trading::{Desk, Feed, Market, Next, PaperBroker, Snapshot, Trader};
+use trading::{Desk, Feed, Market, Next, PaperBroker, Trader};
 
 use super::account::{Account, Place};
 use super::drive::{Drive, HEADS, observer};
@@ -21,6 +21,7 @@ use super::feeds::{self, FromLake, FromText};
 use super::kept::{Journal, Recorder};
 use super::limits::House;
 use super::requests::Requests;
+use super::watch::Watch;
 use crate::backtest::Ending;
 use crate::collect::Collector;
 use crate::config::RunConfig;
@@ -78,7 +79,7 @@ impl Paper {
     ///
     /// # Errors
     /// One sentence.
-    pub fn run(self, stop: &Arc<AtomicBool>, seen: Box<dyn FnMut(&Snapshot) + Send>) -> Result<Finished> {
+    pub fn run(self, stop: &Arc<AtomicBool>, watch: &Watch) -> Result<Finished> {
         let (recorder, known) = Recorder::open(&self.place)?;
         let mut first = Vec::new();
         let mut feed: Box<dyn Feed> = match &self.source {
@@ -101,7 +102,8 @@ impl Paper {
         let strategy = self.strategy(warm)?;
         let collector = Arc::new(Mutex::new(Collector::new(&self.account.facts.symbols)));
         let obeyed = Arc::new(AtomicU64::new(0));
-        let mut trader = self.trader(strategy, &recorder)?.observed(observer(&collector, &obeyed));
+        let board = Arc::clone(&watch.board);
+        let mut trader = self.trader(strategy, &recorder)?.observed(observer(&collector, &obeyed, &board));
         let live = matches!(self.source, Source::Text(_) | Source::Lake { follow: true });
         let mut drive = Drive {
             place: self.place.clone(),
@@ -114,7 +116,7 @@ impl Paper {
             clock: live.then_some(self.clock),
             books: None,
             stop: Arc::clone(stop),
-            seen,
+            seen: watch.seen(self.clock),
             collector: Arc::clone(&collector),
             obeyed,
         };

@@ -16,7 +16,7 @@ use journal::{FileLines, Log};
 use strategies::Inputs;
 use trading::feed::warm_up;
 use trading::guardian::Guardian;
-use trading::{Broker, Desk, Feed, Market, Next, Snapshot, Trader};
+use trading::{Broker, Desk, Feed, Market, Next, Trader};
 
 use super::account::{Account, Place};
 use super::drive::{Books, Drive, HEADS, observer};
@@ -24,6 +24,7 @@ use super::kept::{Journal, Recorder};
 use super::limits::House;
 use super::paper::{gate, history_kept, keep_history};
 use super::requests::Requests;
+use super::watch::{Wanted, Watch};
 use crate::backtest::Ending;
 use crate::collect::Collector;
 use crate::config::RunConfig;
@@ -68,11 +69,11 @@ impl Real {
     ///
     /// # Errors
     /// One sentence.
-    pub fn run(mut self, stop: &Arc<AtomicBool>, seen: Box<dyn FnMut(&Snapshot) + Send>) -> Result<Finished> {
+    pub fn run(mut self, stop: &Arc<AtomicBool>, watch: &Watch) -> Result<Finished> {
         let Some(feed) = self.feed.take() else { bail!("a live account needs prices: --feed") };
         let mut feed = Ahead { first: None, feed };
         let (place, facts) = (self.place.clone(), self.account.facts.clone());
-        let (mut trader, mut drive) = self.begin(stop, seen, |known| match known {
+        let (mut trader, mut drive) = self.begin(stop, watch, |known| match known {
             Some(session) => Ok(session),
             None => feed.opening(stop),
         })?;
@@ -94,9 +95,9 @@ impl Real {
     pub fn obey(self, wait: Duration) -> Result<bool> {
         let stop = Arc::new(AtomicBool::new(false));
         let clock = self.clock;
-        let (mut trader, mut drive) = self.begin(&stop, Box::new(|_| {}), |known| {
-            known.context("the account has never traded: there is nothing to close")
-        })?;
+        let nobody = Watch::open(&Wanted::default(), &self.place, &self.account, clock)?;
+        let (mut trader, mut drive) = self
+            .begin(&stop, &nobody, |known| known.context("the account has never traded: there is nothing to close"))?;
         let begun = Instant::now();
         loop {
             drive.requests.obey(&mut trader)?;
@@ -113,7 +114,7 @@ impl Real {
     fn begin(
         self,
         stop: &Arc<AtomicBool>,
-        seen: Box<dyn FnMut(&Snapshot) + Send>,
+        watch: &Watch,
         first_session: impl FnOnce(Option<SessionDate>) -> Result<SessionDate>,
     ) -> Result<(Running, Drive)> {
         let (recorder, known) = Recorder::open(&self.place)?;
@@ -136,8 +137,9 @@ impl Real {
         let log = Log::open(Journal::open(&self.place, &recorder)?, &self.account.header())?;
         let collector = Arc::new(Mutex::new(Collector::new(&symbols)));
         let obeyed = Arc::new(AtomicU64::new(0));
+        let board = Arc::clone(&watch.board);
         let mut trader = Trader::new(engine, desk, log, instruments)
-            .observed(observer(&collector, &obeyed))
+            .observed(observer(&collector, &obeyed, &board))
             .silent_at_most(i64::from(self.silence_s) * 1_000_000_000);
         let steps = trader.recover((self.clock)())?;
         if steps > 0 {
@@ -156,7 +158,7 @@ impl Real {
             clock: Some(self.clock),
             books: Some(Books { tolerance: self.tolerance, due: true }),
             stop: Arc::clone(stop),
-            seen,
+            seen: watch.seen(self.clock),
             collector,
             obeyed,
         };

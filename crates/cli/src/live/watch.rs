@@ -1,0 +1,112 @@
+//! Who looks at an account while it trades: a page of this machine, a view in the terminal, both or nobody.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use anyhow::{Context, Result};
+use domain::Timestamp;
+use tokio::net::TcpListener;
+use trading::Snapshot;
+
+use super::account::{Account, Place};
+use super::board::{Board, Shared, look};
+use super::requests;
+use super::terminal::View;
+use super::web::{Token, serve};
+
+/// The page's key, for whoever may read the account's folder: an open page survives a restart.
+const KEY: &str = "page.key";
+
+/// What is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// A page at an address.
+    pub page: Option<SocketAddr>,
+    /// A view in the terminal.
+    pub view: bool,
+    /// Whose requests the view's are.
+    pub by: String,
+    /// Whether times of the market are of another day.
+    pub replayed: bool,
+}
+
+/// Somebody looks.
+#[derive(Debug)]
+pub struct Watch {
+    /// What is looked at.
+    pub board: Shared,
+    view: Option<View>,
+}
+
+impl Watch {
+    /// Opens the page and the view; what is asked there becomes requests of the account.
+    ///
+    /// # Errors
+    /// The address cannot be had, or is not of this machine.
+    pub fn open(wanted: &Wanted, place: &Place, account: &Account, clock: fn() -> Timestamp) -> Result<Self> {
+        let mut board = Board::new(&account.facts.name, account.facts.symbols.clone());
+        board.replayed = wanted.replayed;
+        let board: Shared = Arc::new(Mutex::new(board));
+        let (asks, asked) = channel();
+        let requested = place.clone();
+        thread::spawn(move || {
+            for ask in asked {
+                if let Err(error) = requests::ask(&requested, &super::board::Ask::request(ask, clock())) {
+                    eprintln!("warning: what was asked could not be written: {error:#}");
+                }
+            }
+        });
+        if let Some(address) = wanted.page {
+            let listener =
+                std::net::TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+            listener.set_nonblocking(true).context("cannot listen")?;
+            let listener = TcpListener::from_std(listener).context("cannot listen")?;
+            let token = key(place)?;
+            anyhow::ensure!(
+                address.ip().is_loopback(),
+                "{address} is not of this machine; the page is, so use 127.0.0.1"
+            );
+            eprintln!("the account is on {}", token.address(listener.local_addr()?));
+            let (board, asks) = (Arc::clone(&board), asks.clone());
+            tokio::spawn(async move {
+                if let Err(error) = serve(listener, board, asks, token, clock).await {
+                    eprintln!("warning: the page has ended: {error:#}");
+                }
+            });
+        }
+        let view = wanted.view.then(|| View::start(Arc::clone(&board), asks, &wanted.by, clock));
+        Ok(Self { board, view })
+    }
+
+    /// For the loop: shows each snapshot.
+    #[must_use]
+    pub fn seen(&self, clock: fn() -> Timestamp) -> Box<dyn FnMut(&Snapshot) + Send> {
+        let board = Arc::clone(&self.board);
+        Box::new(move |snapshot| look(&board).set(snapshot.clone(), clock()))
+    }
+
+    /// Gives the terminal back.
+    pub fn close(mut self) {
+        drop(self.view.take());
+    }
+}
+
+fn key(place: &Place) -> Result<Token> {
+    let path = place.file(KEY);
+    if let Some(token) = fs::read_to_string(&path).ok().and_then(|text| Token::again(text.trim())) {
+        return Ok(token);
+    }
+    let token = Token::random()?;
+    let write = || -> std::io::Result<()> {
+        let _ = fs::remove_file(&path);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(token.expose().as_bytes())
+    };
+    write().with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(token)
+}
