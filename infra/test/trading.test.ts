@@ -70,7 +70,7 @@ test('the environment of each program', () => {
     [program, Object.keys(variables).filter((name) => !all.includes(name)).sort()]));
   assert.deepEqual(names(FIX), {
     'market-data-adapter': ['BROKER_SECRET', 'FEED', 'MARKET_STREAM'],
-    'broker-adapter': ['BROKER', 'BROKER_SECRET', 'EXECUTIONS_QUEUE_URL', 'MARKET_STREAM', 'ORDERS_QUEUE_URL'],
+    'broker-adapter': ['BROKER', 'BROKER_SECRET', 'EXECUTIONS_QUEUE_URL', 'JOURNAL_TABLE', 'MARKET_STREAM', 'ORDERS_QUEUE_URL'],
     'strategy-runner': ['ARCHIVE', 'EXECUTIONS_QUEUE_URL', 'JOURNAL_TABLE', 'MARKET_STREAM', 'MODE', 'ORDERS_QUEUE_URL'],
     guardian: ['JOURNAL_TABLE', 'ORDERS_QUEUE_URL', 'TOPIC_ARN'],
   });

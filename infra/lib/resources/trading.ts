@@ -124,7 +124,7 @@ export class Trading extends Construct {
     const journal = { JOURNAL_TABLE: data.journal.tableName };
     const environments: Record<ServiceName, Record<string, string>> = {
       'market-data-adapter': { FEED: choices.value('MarketFeed'), ...secret, ...stream },
-      'broker-adapter': { BROKER: choices.value('Trading'), ...secret, ...stream, ...to, ...back },
+      'broker-adapter': { BROKER: choices.value('Trading'), ...secret, ...journal, ...stream, ...to, ...back },
       'strategy-runner': { MODE: 'live', ...journal, ...stream, ...to, ...back, ARCHIVE: `s3://${data.archive.bucketName}/journal` },
       guardian: { ...journal, ...to, TOPIC_ARN: topic.topicArn },
     };
@@ -170,9 +170,16 @@ export class Trading extends Construct {
     for (const [receiver, queue] of [[broker, orders], [runner, executions]] as const) {
       grant(receiver, ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility'], [queue.queueArn]);
     }
+    // Each shows the others how far it is.
+    useTable(prices, data, data.records, ['dynamodb:GetItem', 'dynamodb:PutItem'],
+      { conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['feed'] } } });
     useTable(broker, data, data.records, ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:Query']);
     readWriteRecords(runner, data);
-    useTable(runner, data, data.journal, ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:Query']);
+    // Lines and the lease on them are written in one transaction.
+    for (const writer of [broker, runner]) {
+      useTable(writer, data, data.journal,
+        ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:ConditionCheckItem', 'dynamodb:Query']);
+    }
     // Locked by the bucket's own rule from the moment it is written; the runner can neither shorten that nor read.
     grant(runner, ['s3:PutObject', 's3:AbortMultipartUpload'], [data.archive.arnForObjects('journal/*')],
       { why: 'What is archived is called after its run, which has no name beforehand.' });
@@ -180,6 +187,9 @@ export class Trading extends Construct {
     // It orders a strategy to stop, and rewrites no other record.
     useTable(guardian, data, data.records, ['dynamodb:PutItem', 'dynamodb:UpdateItem'],
       { conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['control'] } } });
+    // It takes the lease of a runner that does not obey, and writes no line.
+    useTable(guardian, data, data.journal, ['dynamodb:PutItem', 'dynamodb:UpdateItem'],
+      { conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['lease#*'] } } });
     grant(guardian, ['cloudwatch:GetMetricData'], ['*'], { why: 'Figures have no ARN.' });
     tell(guardian, data, topic);
   }
