@@ -348,7 +348,9 @@ impl World {
                 Ok(()) => return,
                 Err(TradingError::Journal(_)) => {
                     self.say("the disk is full");
-                    self.trader.take().map(std::mem::forget);
+                    if let Some(dead) = self.trader.take() {
+                        std::mem::forget(dead);
+                    }
                     self.line.borrow_mut().said.clear();
                     self.troubles.borrow_mut().full = false;
                 }
