@@ -1,6 +1,6 @@
 //! The feed of Alpaca's prices against a server that tells a script, and breaks in every way.
 //!
-//! `ALPACA_DATA_SEEDS` is how many seeds of faults are tried (24 without it), `ALPACA_DATA_SEED` a single one.
+//! `ALPACA_DATA_SEEDS` is how many seeds of faults are tried (12 without it), `ALPACA_DATA_SEED` a single one.
 #![allow(clippy::unwrap_used)]
 
 #[path = "alpaca_data/server.rs"]
@@ -245,7 +245,7 @@ fn whatever_breaks_the_day_is_told_as_it_was() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match number("ALPACA_DATA_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("ALPACA_DATA_SEEDS").unwrap_or(24),
+        None => 0..number("ALPACA_DATA_SEEDS").unwrap_or(12),
     };
     let sessions = two_sessions();
     let expected = told(&script(&sessions), &sessions);

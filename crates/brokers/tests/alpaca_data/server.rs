@@ -51,6 +51,9 @@ impl Cents {
     }
 }
 
+/// A trade: time, price in cents, size, conditions.
+pub(crate) type Trade = (i64, i64, i64, Vec<String>);
+
 /// What there is to tell.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
@@ -58,8 +61,8 @@ pub(crate) struct Script {
     pub(crate) minutes: BTreeMap<String, BTreeMap<i64, Cents>>,
     /// By symbol and session; with how long after the close Alpaca has it, beyond what is usual.
     pub(crate) days: BTreeMap<String, BTreeMap<SessionDate, (Cents, i64)>>,
-    /// By symbol: time, price in cents, size, conditions.
-    pub(crate) trades: BTreeMap<String, Vec<(i64, i64, i64, Vec<String>)>>,
+    /// By symbol.
+    pub(crate) trades: BTreeMap<String, Vec<Trade>>,
     /// By kind.
     pub(crate) actions: Vec<(String, Value)>,
 }
@@ -215,9 +218,16 @@ impl Prices {
 }
 
 type Asked = BTreeMap<String, String>;
+type Said = Query<Vec<(String, String)>>;
 
 fn problem(status: u16, message: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), json!({ "message": message }).to_string()).into_response()
+}
+
+/// What a question says; nothing twice.
+fn asked(said: Said) -> Option<Asked> {
+    let count = said.0.len();
+    Some(said.0.into_iter().collect::<Asked>()).filter(|asked| asked.len() == count)
 }
 
 /// What stands in the way of an answer: nobody with the keys, a reply that was asked for, a fault.
@@ -304,7 +314,8 @@ fn time(text: Option<&String>) -> Option<i64> {
     Timestamp::parse(text).or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z"))).ok().map(Timestamp::nanos)
 }
 
-async fn bars(State(prices): State<Prices>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+async fn bars(State(prices): State<Prices>, headers: HeaderMap, said: Said) -> Response {
+    let Some(asked) = asked(said) else { return problem(400, "a parameter is given twice") };
     if let Some(response) = hindrance(&prices, "/v2/stocks/bars", &headers, &asked).await {
         return response;
     }
@@ -352,7 +363,8 @@ async fn bars(State(prices): State<Prices>, headers: HeaderMap, Query(asked): Qu
     paged(&prices, "bars", rows, &asked)
 }
 
-async fn actions(State(prices): State<Prices>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+async fn actions(State(prices): State<Prices>, headers: HeaderMap, said: Said) -> Response {
+    let Some(asked) = asked(said) else { return problem(400, "a parameter is given twice") };
     if let Some(response) = hindrance(&prices, "/v1/corporate-actions", &headers, &asked).await {
         return response;
     }
