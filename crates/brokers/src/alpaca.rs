@@ -13,10 +13,11 @@
 //! limit and a stop of one size, a replacement of another kind.
 //!
 //! In reading order: `wire` (what is said, and in which words), `throttle` (how often), `names`, `client` (HTTPS),
-//! `stream` (the socket), `broker`; [`server`] is the other side of all that.
+//! `stream` (the socket), `broker`; [`server`] is the other side of all that, [`data`] is the market.
 
 mod broker;
 mod client;
+pub mod data;
 mod names;
 pub mod server;
 mod settings;
