@@ -171,7 +171,7 @@ Credentials come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY and 
 unless said); FIX_USERNAME and FIX_PASSWORD, with the session in fix.toml, or where ALGOTRADING_FIX says.
 
 Examples:
-  algotrading live run.toml --broker alpaca --limits limits.toml --feed - --trade-real-money
+  algotrading live run.toml --broker alpaca --limits limits.toml --feed alpaca --trade-real-money
   algotrading accept --strategy run --by alice --reason \"deposit of Friday\"")]
     Live(Live),
     /// Accept every difference from the broker's books so far, so that the strategy may go on.
@@ -215,8 +215,9 @@ pub struct Paper {
     /// Folder of the account; trading/paper-NAME unless said.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Lines of prices instead of the lake's sessions; - is standard input.
-    #[arg(long, value_name = "FILE")]
+    /// Prices as they come instead of the lake's sessions: alpaca (or alpaca:sip), a file of lines, or - for standard
+    /// input.
+    #[arg(long, value_name = "FEED")]
     pub feed: Option<PathBuf>,
     /// Wait for new sessions of the lake instead of ending.
     #[arg(long)]
@@ -276,8 +277,8 @@ pub struct Live {
     /// What the house allows, beside the run file's own limits.
     #[arg(long, value_name = "FILE")]
     pub limits: PathBuf,
-    /// Lines of prices (`algotrading paper --help` shows them); - is standard input.
-    #[arg(long, value_name = "FILE")]
+    /// Prices: alpaca (or alpaca:sip), a file of lines (`algotrading paper --help` shows them), or - for standard input.
+    #[arg(long, value_name = "FEED")]
     pub feed: PathBuf,
     /// Yes, orders go to the broker.
     #[arg(long)]

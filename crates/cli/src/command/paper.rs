@@ -27,14 +27,14 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
     let source = match args.feed.as_deref() {
         None => Source::Lake { follow: args.follow },
         Some(_) if args.follow => bail!("--follow waits for new sessions of the lake; a --feed ends when it ends"),
-        Some(path) => Source::Text(Path::new(path).to_owned()),
+        Some(path) => Source::Named(Path::new(path).to_owned()),
     };
     let pace = args.sessions_per_second.map(|rate| Duration::from_secs_f64(1.0 / rate));
     let account = place.open("paper", &strategy, &config, &house.text)?;
     account.owner()?;
     let paper = Paper { place, account, config, inputs, location, house, source, pace, clock: now };
     let stop = stop_on_signals();
-    let replayed = !matches!(paper.source, Source::Text(_));
+    let replayed = !matches!(paper.source, Source::Named(_));
     let watch = Watch::open(&wanted(&args.look, replayed), &paper.place, &paper.account, now)?;
     let finished = paper.run(&stop, &watch);
     watch.close();

@@ -1,4 +1,4 @@
-//! Feeds of a laptop: the lake, a file, standard input.
+//! Feeds: the lake, a file, standard input, Alpaca's market data.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -7,12 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use domain::{Calendar, SessionDate, Symbol};
+use brokers::alpaca::data::{AlpacaFeed, DataSettings, Said, Source, stream_at};
+use brokers::alpaca::{Base, Credentials};
+use domain::{Calendar, SessionDate, Symbol, Timestamp};
 use lake::Lake;
 use simulator::Market as Recorded;
 use trading::feed::{Text, Told, replay};
 use trading::{Feed, FeedError, Market, Next};
 
+use super::real::given;
 use crate::config::Data;
 
 /// Sessions of a lake from a run file's first date on, and those that come into it.
@@ -134,5 +137,50 @@ impl Feed for FromText {
                 None => Ok(Next::Nothing),
             },
         }
+    }
+}
+
+/// A feed by its name: `alpaca` and `alpaca:sip` are Alpaca's market data, `-` is standard input, anything else a file.
+/// `after` is the last session that was told to its end.
+///
+/// # Errors
+/// The file cannot be opened, or there are no keys for Alpaca.
+pub fn named(
+    name: &Path,
+    symbols: &[Symbol],
+    after: Option<SessionDate>,
+    clock: fn() -> Timestamp,
+) -> Result<Box<dyn Feed>> {
+    let source = match name.to_str() {
+        Some("alpaca") => Source::Iex,
+        Some("alpaca:sip") => Source::Sip,
+        _ => return Ok(Box::new(FromText::open(name, symbols)?)),
+    };
+    let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
+    let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;
+    let mut settings = DataSettings::alpaca(Credentials::new(key, secret)?, source)?;
+    if let Ok(rest) = std::env::var("APCA_API_DATA_URL") {
+        settings.rest = Base::parse(&rest)?;
+    }
+    if let Ok(stream) = std::env::var("APCA_API_STREAM_URL") {
+        settings.stream = stream_at(&stream)?;
+    }
+    let feed = AlpacaFeed::connect(settings, symbols, after, clock).context("cannot begin with Alpaca's prices")?;
+    Ok(Box::new(Spoken { said: feed.said(), feed }))
+}
+
+/// Says on standard error what the feed has to say to people.
+struct Spoken {
+    feed: AlpacaFeed,
+    said: Said,
+}
+
+impl Feed for Spoken {
+    fn next(&mut self, wait_ms: u64) -> Result<Next, FeedError> {
+        let next = self.feed.next(wait_ms);
+        for sentence in self.said.take() {
+            eprintln!("prices: {sentence}");
+        }
+        next
     }
 }

@@ -17,7 +17,7 @@ use trading::{Desk, Feed, Market, Next, PaperBroker, Trader};
 
 use super::account::{Account, Place};
 use super::drive::{Drive, HEADS, observer};
-use super::feeds::{self, FromLake, FromText};
+use super::feeds::{self, FromLake};
 use super::kept::{Journal, Recorder};
 use super::limits::House;
 use super::requests::Requests;
@@ -38,8 +38,8 @@ pub enum Source {
         /// Wait for new ones.
         follow: bool,
     },
-    /// Lines of text; `-` is standard input.
-    Text(PathBuf),
+    /// A feed by its name, told as it happens.
+    Named(PathBuf),
 }
 
 /// A paper account that is to trade.
@@ -86,10 +86,11 @@ impl Paper {
             Source::Lake { follow } => {
                 Box::new(FromLake::after(&self.location, &self.config.data, last_closed(&known), *follow)?)
             }
-            Source::Text(path) => {
-                let mut feed = FromText::open(path, &self.account.facts.symbols)?;
+            Source::Named(path) => {
+                let symbols = &self.account.facts.symbols;
+                let mut feed = feeds::named(path, symbols, last_closed(&known), self.clock)?;
                 if known.is_empty() {
-                    first = opening(&mut feed, stop)?;
+                    first = opening(feed.as_mut(), stop)?;
                 }
                 Box::new(Before { first: first.clone().into(), feed })
             }
@@ -98,13 +99,13 @@ impl Paper {
             Market::Opened(session) => Some(session.date),
             _ => None,
         });
-        let warm = matches!(self.source, Source::Text(_)).then_some(begins).flatten();
+        let warm = matches!(self.source, Source::Named(_)).then_some(begins).flatten();
         let strategy = self.strategy(warm)?;
         let collector = Arc::new(Mutex::new(Collector::new(&self.account.facts.symbols)));
         let obeyed = Arc::new(AtomicU64::new(0));
         let board = Arc::clone(&watch.board);
         let mut trader = self.trader(strategy, &recorder)?.observed(observer(&collector, &obeyed, &board));
-        let live = matches!(self.source, Source::Text(_) | Source::Lake { follow: true });
+        let live = matches!(self.source, Source::Named(_) | Source::Lake { follow: true });
         let mut drive = Drive {
             place: self.place.clone(),
             deposit: self.account.facts.cash,
@@ -197,7 +198,8 @@ pub fn keep_history(place: &Place, location: &str, config: &RunConfig, first: Se
 }
 
 /// The last session whose close was told.
-fn last_closed(known: &[Market]) -> Option<SessionDate> {
+#[must_use]
+pub fn last_closed(known: &[Market]) -> Option<SessionDate> {
     let mut open = None;
     let mut closed = None;
     for event in known {
@@ -211,7 +213,7 @@ fn last_closed(known: &[Market]) -> Option<SessionDate> {
 }
 
 /// Waits for the first session, before which the strategy is shown the past.
-fn opening(feed: &mut FromText, stop: &AtomicBool) -> Result<Vec<Market>> {
+fn opening(feed: &mut dyn Feed, stop: &AtomicBool) -> Result<Vec<Market>> {
     loop {
         match feed.next(200)? {
             Next::Event(event @ Market::Opened(_)) => return Ok(vec![event]),
@@ -228,7 +230,7 @@ fn opening(feed: &mut FromText, stop: &AtomicBool) -> Result<Vec<Market>> {
 /// A feed whose first events have been looked at already.
 struct Before {
     first: std::collections::VecDeque<Market>,
-    feed: FromText,
+    feed: Box<dyn Feed>,
 }
 
 impl Feed for Before {
