@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Bar, CorporateAction, InstrumentId, Money, SessionDate, Strategy, Timestamp};
+use domain::{Bar, CorporateAction, InstrumentId, Money, Price, SessionDate, Strategy, Timestamp};
 use engine::{Command, Correction, Engine, EngineError, Event, Mode, Step};
 use journal::{Lines, Log, LogError};
 
@@ -68,6 +68,8 @@ pub struct Trader<S, B, L> {
     /// Longest silence of an instrument inside a session, in nanoseconds.
     silence_max: Option<i64>,
     heard_at: Vec<Timestamp>,
+    /// The last price of each: a feed that was interrupted tells it again.
+    last: Vec<Option<Price>>,
     closing_at: Timestamp,
     comparing: Comparing,
     /// What is not of this run and has been told, so that accepting it lasts.
@@ -104,6 +106,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             seen: Seen::default(),
             silence_max: None,
             heard_at: vec![Timestamp::default(); instruments],
+            last: vec![None; instruments],
             closing_at: Timestamp::default(),
             comparing: Comparing::Not,
             foreign: BTreeSet::new(),
@@ -180,14 +183,16 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             Event::SessionOpened(session) => {
                 self.seen = Seen { session: Some(session.date), ..Seen::default() };
                 self.heard_at.fill(session.open);
+                self.last.fill(None);
             }
             Event::Action(action) => self.seen.actions.push(*action),
             Event::Bar(bar) => {
                 self.seen.bars.insert(bar.instrument);
             }
-            Event::Price { instrument, at, .. } => {
+            Event::Price { instrument, at, price } => {
                 if let Some(heard) = self.heard_at.get_mut(instrument.index()) {
                     *heard = (*heard).max(*at);
+                    self.last[instrument.index()] = Some(*price);
                 }
             }
             Event::SessionClosed => self.seen.closed = true,
@@ -278,8 +283,11 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         let old = match event {
             Market::Opened(session) => self.seen.session.is_some_and(|seen| session.date <= seen),
             Market::Action(action) => self.seen.closed || self.seen.actions.contains(action),
-            Market::Price { instrument, at, .. } => {
-                self.seen.closed || self.heard_at.get(instrument.index()).is_none_or(|heard| at < heard)
+            Market::Price { instrument, at, price, .. } => {
+                let told = |heard: &Timestamp| {
+                    at < heard || at == heard && self.last.get(instrument.index()) == Some(&Some(*price))
+                };
+                self.seen.closed || self.heard_at.get(instrument.index()).is_none_or(told)
             }
             Market::Bar { bar, .. } => {
                 self.seen.closed

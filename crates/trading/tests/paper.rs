@@ -102,3 +102,33 @@ proptest! {
         prop_assert_eq!(got.len(), wanted.len());
     }
 }
+
+#[test]
+fn what_a_feed_tells_twice_counts_once() {
+    let market = market::market(market::bars(&["10 11 9 10", "10 12 9 11"]), Vec::new());
+    let header = support::header(1, Money::from_units(market::CASH * Money::UNITS));
+    let mut events = trading::feed::replay(Calendar::nyse(), &market, None).unwrap();
+    let session = market::session(0);
+    for minute in (1..4).rev() {
+        let at = domain::Timestamp::from_nanos(session.open.nanos() + minute * 60_000_000_000);
+        let price = market::price(&format!("10.{minute}"));
+        events.insert(1, trading::Market::Price { instrument: domain::InstrumentId(0), price, volume: 10, at });
+    }
+    let wish = market::random::Wish { kind: 0, quantity: 5, first: 1, second: 1, extra: 0 };
+    let journal = |events: &[trading::Market]| {
+        let memory = Memory::default();
+        let mut trader = paper(Chaos::new(vec![wish]), costs(true), limits(false), &header, &memory);
+        tell(&mut trader, events).unwrap();
+        drop(trader);
+        memory.bytes()
+    };
+    let once = journal(&events);
+    // The whole session again after every event of it, as a feed does that was interrupted there.
+    let mut told = Vec::new();
+    for (n, event) in events.iter().enumerate() {
+        told.push(*event);
+        let begins = events[..=n].iter().rposition(|event| matches!(event, trading::Market::Opened(_))).unwrap();
+        told.extend(&events[begins..=n]);
+    }
+    assert_eq!(String::from_utf8(journal(&told)).unwrap(), String::from_utf8(once).unwrap());
+}
