@@ -211,7 +211,7 @@ test("a program that is gone is said to be, and found again", async () => {
   await again.ended;
   await start("", { at: program.at, token: "f".repeat(64) });
   await page.waitForSelector("body.locked", { timeout: 15000 });
-  assert.match(await text(page, "#lost"), /key is no longer valid/);
+  assert.match(await text(page, "#lost"), /token is no longer valid/);
   await page.close();
 });
 

@@ -378,7 +378,7 @@ impl From<ModeName> for engine::Mode {
 /// Looking at an account while it trades.
 #[derive(Debug, Args)]
 pub struct Look {
-    /// Serve a page of the account on this machine; its address with the key is printed once.
+    /// Serve a page of the account on this machine; its address with the token is printed once.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
     pub page: Option<std::net::SocketAddr>,
     /// Show the account in the terminal; where that is none, a line for each thing that happens.

@@ -4,7 +4,7 @@
 //! told and the journal of every step ([`kept`]), and what people asked for ([`requests`]). The loop ([`drive`]) takes
 //! requests first, then the market ([`feeds`]), and gives both to [`trading::Trader`].
 //!
-//! In reading order: [`account`], [`kept`], [`requests`], [`feeds`], [`limits`], [`brokers`], [`drive`], [`paper`], [`real`], [`kill`],
+//! In reading order: [`account`], [`kept`], [`heads`], [`requests`], [`feeds`], [`limits`], [`brokers`], [`drive`], [`paper`], [`real`], [`kill`],
 //! [`board`] (what a person sees), [`web`] (as a page of this machine), [`terminal`] (as text), [`watch`] (who looks).
 
 pub mod account;
@@ -12,6 +12,7 @@ pub mod board;
 pub mod brokers;
 pub mod drive;
 pub mod feeds;
+pub mod heads;
 pub mod kept;
 pub mod kill;
 pub mod limits;

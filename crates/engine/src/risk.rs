@@ -463,7 +463,10 @@ fn judge(order: &Order, limits: &Limits, exposure: &Exposure<'_>) -> Result<Opti
     }
     if !limits.restricted.is_empty() {
         let name = exposure.names.get(order.instrument.index());
-        if name.is_none_or(|name| limits.restricted.contains(name)) {
+        // Who writes a list by hand may write a symbol in other letters.
+        let listed =
+            |name: &Symbol| limits.restricted.iter().any(|one| one.as_str().eq_ignore_ascii_case(name.as_str()));
+        if name.is_none_or(listed) {
             return Ok(Some(Refusal::Restricted));
         }
     }

@@ -18,6 +18,12 @@ pub struct FileLines {
     length: u64,
 }
 
+/// Whether a program has the file now. Looks, and changes nothing.
+#[must_use]
+pub fn is_taken(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// Lines that wait to be written, at most.
 const WAITING_MAX: usize = 1 << 18;
 

@@ -11,7 +11,7 @@ pub enum JournalError {
     #[error("cannot read the journal")]
     Read(#[from] io::Error),
     /// There is no first line.
-    #[error("the journal is empty; run the backtest again")]
+    #[error("the journal is empty; restore it, or run again what wrote it")]
     Empty,
     /// A version this program does not know.
     #[error("the journal has format {0}, and this program reads {VERSION}; use the version that wrote it")]
@@ -29,7 +29,9 @@ pub enum JournalError {
         line: u64,
     },
     /// The last line has no end.
-    #[error("line {line} of the journal is cut off; the program that wrote it was stopped")]
+    #[error(
+        "line {line} of the journal is cut off: the program that wrote it was stopped; an account mends it when it is started again"
+    )]
     Torn {
         /// Which.
         line: u64,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
 
-/// An order's name at a broker: `ACCOUNT-STRATEGY-ORDER`, letters, digits, `-` and `_`, at most 48 characters.
+/// An order's name at a broker: `ACCOUNT-STRATEGY-ORDER`, letters, digits, `-` and `_`, at most 54 characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientOrderId(String);
@@ -25,12 +25,12 @@ impl Owner {
     /// Of an account's strategy.
     ///
     /// `None` where a name is empty, has other characters than letters, digits and `_`, or both together are longer
-    /// than 30.
+    /// than 36.
     #[must_use]
     pub fn new(account: &str, strategy: &str) -> Option<Self> {
         let fits =
             |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        (fits(account) && fits(strategy) && account.len() + strategy.len() <= 30)
+        (fits(account) && fits(strategy) && account.len() + strategy.len() <= 36)
             .then(|| Self(format!("{account}-{strategy}")))
     }
 

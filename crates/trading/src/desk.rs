@@ -495,6 +495,13 @@ impl<B: Broker> Desk<B> {
 
     /// Takes what the broker knows of an order.
     fn learn(&mut self, id: OrderId, status: &OrderStatus) -> Result<(), EngineError> {
+        let Some(kept) = self.orders.get(&id) else { return Ok(()) };
+        let same_side = status.quantity.signum() == kept.order.quantity.signum();
+        if !same_side || self.symbols.get(kept.order.instrument.index()) != Some(&status.symbol) {
+            // Nothing of it is ours: neither its executions nor its end.
+            let note = format!("the broker has another order of that name: {} {}", status.quantity, status.symbol);
+            return self.end(id, OrderEnd::Rejected, Some(note));
+        }
         for execution in &status.executions {
             self.executed(id, execution)?;
         }
@@ -515,6 +522,9 @@ impl<B: Broker> Desk<B> {
     /// Takes what of an execution is new.
     fn executed(&mut self, id: OrderId, execution: &Execution) -> Result<(), EngineError> {
         let Some(kept) = self.orders.get_mut(&id) else { return Ok(()) };
+        if execution.quantity.signum() != kept.order.quantity.signum() {
+            return Ok(());
+        }
         let size = execution.cumulative.sub(kept.filled)?.min(execution.quantity.abs());
         if size.signum() <= 0 {
             return Ok(());

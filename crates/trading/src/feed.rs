@@ -1,5 +1,7 @@
 //! Where market events come from.
 
+use std::collections::BTreeSet;
+
 use domain::{
     ActionKind, Bar, Calendar, CalendarError, CorporateAction, Decisions, InstrumentId, Money, Notional, Price,
     Quantity, Ratio, Session, SessionDate, Strategy, Symbol, Timestamp, View,
@@ -106,6 +108,12 @@ impl Told {
     pub fn new(events: Vec<Market>) -> Self {
         Self(events.into())
     }
+
+    /// Whether everything was told.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Feed for Told {
@@ -141,13 +149,20 @@ pub struct Text {
     symbols: Vec<Symbol>,
     session: Option<Session>,
     lines: u64,
+    others: BTreeSet<Symbol>,
 }
 
 impl Text {
     /// Of these instruments.
     #[must_use]
     pub fn new(symbols: &[Symbol]) -> Self {
-        Self { symbols: symbols.to_vec(), session: None, lines: 0 }
+        Self { symbols: symbols.to_vec(), session: None, lines: 0, others: BTreeSet::new() }
+    }
+
+    /// Symbols that lines were about and that are not traded: perhaps a slip of the pen.
+    #[must_use]
+    pub fn others(&self) -> &BTreeSet<Symbol> {
+        &self.others
     }
 
     /// What a line says; none for one that is empty or about a symbol that is not traded.
@@ -156,6 +171,8 @@ impl Text {
     /// A line that says nothing sensible, by its number.
     pub fn read(&mut self, calendar: &Calendar, text: &str) -> Result<Option<Market>, FeedError> {
         self.lines += 1;
+        // Some editors begin a file with a mark of its encoding.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim().is_empty() {
             return Ok(None);
         }
@@ -163,10 +180,19 @@ impl Text {
     }
 
     fn parse(&mut self, calendar: &Calendar, text: &str) -> Result<Option<Market>, String> {
-        let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let open = || self.session.ok_or_else(|| "no session is open; say {\"open\": DATE} first".to_owned());
-        let instrument = |sym: &Symbol| {
-            let at = self.symbols.iter().position(|known| known == sym);
+        let line: Line = serde_json::from_str(text).map_err(|error| {
+            // The parser counts lines of its own.
+            let text = error.to_string();
+            text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+        })?;
+        let session = self.session;
+        let open = || session.ok_or_else(|| "no session is open; say {\"open\": DATE} first".to_owned());
+        let (symbols, others) = (&self.symbols, &mut self.others);
+        let mut instrument = |sym: &Symbol| {
+            let at = symbols.iter().position(|known| known == sym);
+            if at.is_none() {
+                others.insert(sym.clone());
+            }
             at.map(|at| InstrumentId(at as u32))
         };
         let positive = |price: Price| {

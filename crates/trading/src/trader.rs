@@ -273,14 +273,9 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         Ok(())
     }
 
-    /// Takes what a feed tells. What was told before is left out. Where the broker is elsewhere, say first what time it
-    /// is ([`Trader::turn`]).
-    ///
-    /// # Errors
-    /// [`TradingError`].
-    pub fn market(&mut self, event: &Market) -> Result<(), TradingError> {
-        self.what_people_said()?;
-        let old = match event {
+    /// Whether a feed told this before: one that was interrupted tells a session again.
+    pub fn was_told(&self, event: &Market) -> bool {
+        match event {
             Market::Opened(session) => self.seen.session.is_some_and(|seen| session.date <= seen),
             Market::Action(action) => self.seen.closed || self.seen.actions.contains(action),
             Market::Price { instrument, at, price, .. } => {
@@ -297,8 +292,17 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             }
             Market::Closed => self.seen.closed || self.seen.session.is_none(),
             Market::Clock(_) => false,
-        };
-        if old {
+        }
+    }
+
+    /// Takes what a feed tells. What was told before is left out. Where the broker is elsewhere, say first what time it
+    /// is ([`Trader::turn`]).
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn market(&mut self, event: &Market) -> Result<(), TradingError> {
+        self.what_people_said()?;
+        if self.was_told(event) {
             return Ok(());
         }
         match event {

@@ -19,6 +19,9 @@ pub struct Snapshot {
     pub step: u64,
     /// What may still be done.
     pub mode: Mode,
+    /// Whether the books have been compared with the broker's since that was last due.
+    #[serde(default = "yes")]
+    pub compared: bool,
     /// Whether the books differed from the broker's and nobody has accepted it.
     pub disputed: bool,
     /// Whether the strategy repeated itself too often and waits for a person.
@@ -35,6 +38,18 @@ pub struct Snapshot {
     pub positions: Vec<Position>,
     /// Orders that work.
     pub orders: Vec<Working>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Snapshot {
+    /// Whether nothing is held and nothing works, by books that were compared.
+    #[must_use]
+    pub fn is_flat(&self) -> bool {
+        self.compared && self.orders.is_empty() && self.positions.iter().all(|position| position.quantity.is_zero())
+    }
 }
 
 /// One instrument.
@@ -106,6 +121,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             closed: self.position().is_some_and(|(_, closed)| closed),
             step: self.log().seq(),
             mode: guard.mode(),
+            compared: true,
             disputed: guard.disputed(),
             throttled: guard.throttled(),
             trouble: desk.trouble().map(str::to_owned),

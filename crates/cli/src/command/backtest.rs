@@ -101,7 +101,8 @@ pub(super) fn summary(finished: &[&Finished]) -> String {
             vec![
                 one.run.manifest.name.clone(),
                 Trades::of(one).closed.to_string(),
-                amount(one.run.equity.last().map_or(0.0, |point| point.equity)),
+                // None before a session has closed.
+                one.run.equity.last().map_or_else(|| "-".to_owned(), |point| amount(point.equity)),
                 percent(metric("annual_return")),
                 figure(metric("sharpe_ratio")),
                 percent(metric("max_drawdown")),

@@ -16,7 +16,7 @@ use crate::backtest::Facts;
 use crate::config::RunConfig;
 use crate::folder::{self, JOURNAL, MANIFEST};
 use crate::live::account::Place;
-use crate::live::drive::HEADS;
+use crate::live::heads::{self, HEADS};
 use crate::live::limits;
 use crate::live::paper::history_kept;
 use crate::print::Reply;
@@ -28,7 +28,11 @@ fn file_of(path: &Path) -> PathBuf {
 
 fn open(path: &Path) -> Result<journal::Reader<BufReader<fs::File>>> {
     let file = file_of(path);
-    journal::open(&file).with_context(|| format!("cannot use the journal `{}`", file.display()))
+    journal::open(&file).with_context(|| cannot_use(&file))
+}
+
+fn cannot_use(journal: &Path) -> String {
+    format!("cannot use the journal `{}`", journal.display())
 }
 
 #[derive(Debug, Serialize)]
@@ -45,12 +49,12 @@ pub(super) fn verify(args: &JournalVerify) -> Result<Reply> {
     let file = file_of(&args.path);
     let mut reader = open(&args.path)?;
     let heads_file = args.heads.clone().unwrap_or_else(|| file.with_file_name(HEADS));
-    let heads = read_heads(&heads_file, args.heads.is_some())?;
+    ensure!(args.heads.is_none() || heads_file.is_file(), "there is no `{}`", heads_file.display());
+    let heads = heads::read(&heads_file)?;
     let mut against = Vec::new();
     let (mut steps, mut next) = (0, heads.iter().peekable());
-    let cannot_use = || format!("cannot use the journal `{}`", file.display());
     while let Some(entry) = reader.next() {
-        steps = entry.with_context(cannot_use)?.seq;
+        steps = entry.with_context(|| cannot_use(&file))?.seq;
         while let Some(head) = next.next_if(|head| head.seq == steps) {
             let sha256 = reader.digest().to_string();
             ensure!(
@@ -92,28 +96,13 @@ pub(super) fn verify(args: &JournalVerify) -> Result<Reply> {
     )))
 }
 
-#[derive(Debug, serde::Deserialize)]
-struct Head {
-    seq: u64,
-    sha256: String,
-}
-
-fn read_heads(path: &Path, wanted: bool) -> Result<Vec<Head>> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !wanted => return Ok(Vec::new()),
-        read => read.with_context(|| format!("cannot read `{}`", path.display()))?,
-    };
-    let heads = text.lines().map(serde_json::from_str).collect::<Result<Vec<Head>, _>>();
-    heads.with_context(|| format!("`{}` was changed; give a copy with --heads", path.display()))
-}
-
 pub(super) fn show(args: &JournalShow) -> Result<Reply> {
     let mut reader = open(&args.path)?;
     let symbols = reader.header().instruments.clone();
     let mut lines = Vec::new();
     let mut session = String::new();
     for entry in reader.by_ref() {
-        let entry = entry.with_context(|| format!("cannot use the journal `{}`", file_of(&args.path).display()))?;
+        let entry = entry.with_context(|| cannot_use(&file_of(&args.path)))?;
         if let Event::SessionOpened(opened) = &entry.event {
             session = opened.date.to_string();
         }
@@ -216,13 +205,15 @@ impl Lines for ReadOnly {
 pub(super) fn replay(args: &JournalReplay) -> Result<Reply> {
     let file = args.folder.join(JOURNAL);
     let place = Place::at(&args.folder);
-    let (facts, house): (Facts, _) = match place.account()? {
+    let (facts, house, cancels): (Facts, _, _) = match place.account()? {
         Some(account) => {
-            let house = limits::text(&account.limits)?;
-            (account.facts, house)
+            let (house, cancels) = (limits::text(&account.limits)?, account.cancels());
+            (account.facts, house, cancels)
         }
-        None => (folder::facts(&args.folder)?, limits::none()),
+        None => (folder::facts(&args.folder)?, limits::none(), Cancels::AtOnce),
     };
+    // What is empty or no journal at all is said as such, and not begun.
+    open(&file)?;
     let table = toml::from_str(&facts.config).with_context(|| format!("the configuration in `{MANIFEST}`"))?;
     let config = RunConfig::layered(table, [], &[])?;
     let inputs = super::inputs(&config, Path::new("run.toml"), &args.lake.lake)?;
@@ -233,7 +224,7 @@ pub(super) fn replay(args: &JournalReplay) -> Result<Reply> {
     }
     let limits: Limits = config.risk.and(&house.limits);
     let engine = Engine::new(strategy, facts.cash, instruments, limits);
-    let mut engine = engine.at_venue(&facts.symbols, Cancels::AtOnce);
+    let mut engine = engine.at_venue(&facts.symbols, cancels);
     let header = journal::Header {
         journal: journal::VERSION,
         run_id: facts.run_id.clone(),

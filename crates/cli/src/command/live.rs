@@ -64,7 +64,7 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
 }
 
 /// Does what was asked of an account that no program trades.
-pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait: Duration) -> Result<bool> {
+pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait: Duration) -> Result<Option<String>> {
     let table = toml::from_str(&account.facts.config).context("the account's run file")?;
     let config = RunConfig::layered(table, [], &[])?;
     let inputs = super::inputs(&config, Path::new("run.toml"), location)?;
@@ -85,14 +85,22 @@ pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait:
     real.obey(wait)
 }
 
-/// Appends what a person says to the accounts that are meant.
+/// Appends what a person says to the accounts that are meant; to all that take it, before it tells of one that does not.
 pub(super) fn say(args: &Say, ask: &Ask) -> Result<Reply> {
-    let accounts = kill::accounts(&args.root, &args.which.which())?;
-    let mut text = String::new();
-    for (place, account) in accounts {
-        let (by, reason) = (args.by.clone(), args.reason.clone());
-        let number = requests::ask(&place, &Request { ask: ask.clone(), by, reason, at: data::now()? })?;
-        text.push_str(&format!("{} on {}: request {number} is written\n", account.strategy, account.broker));
+    let (mut text, mut failed) = (String::new(), false);
+    let (by, reason) = (args.by.clone(), args.reason.clone());
+    let request = Request { ask: ask.clone(), by, reason, at: data::now()? };
+    request.check()?;
+    for meant in kill::accounts(&args.root, &args.which.which())? {
+        let said = meant.account.map_err(anyhow::Error::msg).and_then(|account| {
+            let id = requests::ask(&meant.place, &request)?;
+            Ok(format!("{} on {}: request {id} is written", account.strategy, account.broker))
+        });
+        let said = said.unwrap_or_else(|error| {
+            failed = true;
+            format!("{}: {error:#}", meant.place.folder().display())
+        });
+        text.push_str(&format!("{said}\n"));
     }
-    Ok(Reply::ok(text))
+    Ok(Reply { text, failed })
 }

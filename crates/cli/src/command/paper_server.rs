@@ -11,10 +11,10 @@ use brokers::alpaca::server::{Floor, serve};
 use engine::{Limits, Margin};
 use trading::{Feed, Market, Next, PaperBroker};
 
-use super::paper::stop_on_signals;
+use super::paper::{now, stop_on_signals};
 use crate::args::PaperServer;
 use crate::config::Data;
-use crate::live::feeds::{FromLake, FromText};
+use crate::live::feeds::{FromLake, named};
 use crate::live::real::given;
 use crate::print::Reply;
 
@@ -30,8 +30,12 @@ pub(super) fn run(args: &PaperServer) -> Result<Reply> {
     let data = Data { symbols: symbols.clone(), from: args.from, to: args.to };
     data.check()?;
     let mut feed: Box<dyn Feed> = match &args.feed {
-        Some(path) => Box::new(FromText::open(path, &symbols)?),
-        None => Box::new(FromLake::after(&args.lake.lake, &data, None, false)?),
+        Some(name) => named(name, &symbols, None, now)?,
+        None => {
+            let feed = FromLake::after(&args.lake.lake, &data, None, false)?;
+            ensure!(!feed.is_empty(), "the lake has no sessions of these symbols between the dates");
+            Box::new(feed)
+        }
     };
     let cash = args.cash;
     let broker = PaperBroker::new(simulator::Costs::default(), &symbols, cash);

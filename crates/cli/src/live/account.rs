@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::Cancels;
 use journal::Header;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,6 +16,9 @@ use crate::config::RunConfig;
 
 /// What the file about the account is called.
 pub const ACCOUNT: &str = "account.json";
+
+/// The broker of a paper account.
+pub const PAPER: &str = "paper";
 
 /// Who trades what: written when the account begins, and never changed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +31,10 @@ pub struct Account {
     pub facts: Facts,
     /// The limits it began with, as text.
     pub limits: String,
+    /// What its orders' names have that no other folder's do, so that a broker never takes one account's order for
+    /// another's of the same name.
+    #[serde(default)]
+    pub tag: String,
 }
 
 /// A folder.
@@ -73,7 +81,8 @@ impl Place {
     /// Another account is there, or the folder cannot be written.
     pub fn open(&self, broker: &str, strategy: &str, config: &RunConfig, limits: &str) -> Result<Account> {
         let folder = self.0.display();
-        let account = begin(broker, strategy, config, limits)?;
+        let mut account = begin(broker, strategy, config, limits)?;
+        account.owner()?;
         if let Some(there) = self.account()? {
             for (what, there, here) in [
                 ("broker", &there.broker, &account.broker),
@@ -83,8 +92,8 @@ impl Place {
             ] {
                 if there != here {
                     bail!(
-                        "`{folder}` is an account with another {what}; go on with what it began with, or begin another \
-                         with --out"
+                        "`{folder}` is an account whose {what} differs; go on with what it began with, or begin another with \
+                         --out"
                     );
                 }
             }
@@ -93,6 +102,9 @@ impl Place {
         if fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("`{folder}` holds something that is no account; choose another --out");
         }
+        let mut tag = [0; 3];
+        getrandom::fill(&mut tag).context("the system has no random numbers")?;
+        account.tag = hex(&tag);
         let text = serde_json::to_vec_pretty(&account)?;
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.0)?;
@@ -128,7 +140,8 @@ pub fn begin(broker: &str, strategy: &str, config: &RunConfig, limits: &str) -> 
         risk_free_per_session: config.metrics.risk_free_per_session,
         notes: Vec::new(),
     };
-    Ok(Account { broker: broker.to_owned(), strategy: strategy.to_owned(), facts, limits: limits.to_owned() })
+    let (broker, strategy, limits) = (broker.to_owned(), strategy.to_owned(), limits.to_owned());
+    Ok(Account { broker, strategy, facts, limits, tag: String::new() })
 }
 
 impl Account {
@@ -137,9 +150,15 @@ impl Account {
     /// # Errors
     /// A name that brokers do not take.
     pub fn owner(&self) -> Result<Owner> {
-        Owner::new(&self.broker, &self.strategy).with_context(|| {
+        Owner::new(&format!("{}{}", self.broker, self.tag), &self.strategy).with_context(|| {
             format!("`{}` is no name for a strategy: use up to 20 letters, digits and `_` (--name)", self.strategy)
         })
+    }
+
+    /// When a cancelled order is over: at once on paper, where the venue is in the same process.
+    #[must_use]
+    pub fn cancels(&self) -> Cancels {
+        if self.broker == PAPER { Cancels::AtOnce } else { Cancels::WhenConfirmed }
     }
 
     /// First line of its journal.

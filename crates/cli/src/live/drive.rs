@@ -1,22 +1,23 @@
 //! The loop: what people ask first, then the market, then whatever waited.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use domain::{Money, Strategy, Timestamp};
-use engine::{Event, Step as EngineStep};
+use engine::{Event, Mode, Step as EngineStep};
 use journal::{FileLines, Lines};
 use trading::guardian::{Guardian, Step};
 use trading::{Broker, Feed, Market, Next, Snapshot, Trader};
 
 use super::account::Place;
 use super::board::{Shared, look};
+use super::heads::Head;
 use super::kept::Recorder;
-use super::requests::Requests;
+use super::requests::{Ask, Obeyed, Requests};
 use crate::collect::Collector;
 
 /// What a person sees of an account, for whoever looks into its folder.
@@ -57,8 +58,6 @@ pub struct Drive {
     pub seen: Box<dyn FnMut(&Snapshot) + Send>,
     /// What the report is made from.
     pub collector: Arc<Mutex<Collector>>,
-    /// Number of the last request that the journal shows obeyed.
-    pub obeyed: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Drive {
@@ -67,27 +66,18 @@ impl std::fmt::Debug for Drive {
     }
 }
 
-/// Number and hash of the journal's last step at each close: what its end is held against.
-pub const HEADS: &str = "heads.jsonl";
-
 /// How often the status is written at most, and the longest wait for the market before people are heard again.
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 const WAIT_MS: u64 = 50;
 
 /// Sees every step for a report and for requests.
 #[must_use]
-pub fn observer(
-    collector: &Arc<Mutex<Collector>>,
-    obeyed: &Arc<AtomicU64>,
-    board: &Shared,
-) -> trading::trader::Observer {
-    let (collector, obeyed, board) = (Arc::clone(collector), Arc::clone(obeyed), Arc::clone(board));
+pub fn observer(collector: &Arc<Mutex<Collector>>, obeyed: &Obeyed, board: &Shared) -> trading::trader::Observer {
+    let (collector, obeyed, board) = (Arc::clone(collector), obeyed.clone(), Arc::clone(board));
     Box::new(move |event: &Event, note: Option<&str>, step: &EngineStep| {
         collector.lock().unwrap_or_else(PoisonError::into_inner).observe(event, &step.records);
         look(&board).saw(event, note, step);
-        if let Some(number) = super::requests::number(note) {
-            obeyed.fetch_max(number, Ordering::Relaxed);
-        }
+        obeyed.saw(note);
     })
 }
 
@@ -107,15 +97,15 @@ impl Drive {
             self.watch(trader, event, false)?;
         }
         trader.catch_up()?;
-        self.requests.obeyed = self.obeyed.load(Ordering::Relaxed);
         self.guardian.forget();
         let mut written = None;
         loop {
-            let mut busy = self.requests.obey(trader)?;
+            let mut busy = self.obey(trader)?;
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
             match feed.next(WAIT_MS)? {
+                Next::Event(event) if trader.was_told(&event) => {}
                 Next::Event(event) => {
                     self.recorder.keep(&event)?;
                     if let Some(clock) = self.clock {
@@ -162,8 +152,43 @@ impl Drive {
         self.show(trader, &mut written, true)
     }
 
+    /// Obeys what people have asked. True when anything had been.
+    ///
+    /// What depends on the books waits until they have been compared: an acceptance, and the closing of positions, which
+    /// by wrong books would open some. What works is cancelled meanwhile.
+    ///
+    /// # Errors
+    /// The requests cannot be read, or the trader cannot go on.
+    pub fn obey<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
+        let mut any = false;
+        for request in self.requests.waiting()? {
+            let flattens = request.ask == Ask::Control(Mode::Flatten);
+            if (flattens || request.ask == Ask::Accept) && !self.compare(trader)? {
+                if flattens && trader.engine().guard().mode() < Mode::Cancel {
+                    trader.control(Mode::Cancel, &format!("{}: {}, first what works", request.by, request.reason))?;
+                }
+                break;
+            }
+            let note = request.note();
+            match request.ask {
+                Ask::Control(mode) => trader.control(mode, &note)?,
+                Ask::Accept => trader.accept(&note)?,
+                Ask::Reenable => trader.reenable(&note)?,
+            }
+            any = true;
+            if let (true, Some(books)) = (flattens, &mut self.books) {
+                // Flat is what the broker says.
+                books.due = true;
+            }
+        }
+        Ok(any)
+    }
+
     /// Compares the books if that is due and the broker answers. False while it is still due.
-    fn compare<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
+    ///
+    /// # Errors
+    /// The trader cannot go on.
+    pub fn compare<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
         let (Some(books), Some(clock)) = (&mut self.books, self.clock) else { return Ok(true) };
         books.due |= trader.desk().came_back();
         if !books.due || trader.engine().session().is_none() {
@@ -191,7 +216,7 @@ impl Drive {
                 said = trouble;
             }
             thread::sleep(Duration::from_millis(WAIT_MS));
-            self.requests.obey(trader)?;
+            self.obey(trader)?;
             if let Some(clock) = self.clock {
                 trader.turn(clock())?;
             }
@@ -200,8 +225,9 @@ impl Drive {
     }
 
     fn head<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<()> {
-        let head = serde_json::json!({ "seq": trader.log().seq(), "sha256": trader.log().digest() });
-        Ok(self.heads.append(0, head.to_string().as_bytes())?)
+        self.heads.append(0, &serde_json::to_vec(&Head::of(trader.log()))?)?;
+        // The step it is about is on disk already: it is never ahead of the journal.
+        Ok(self.heads.write()?)
     }
 
     /// Waits between sessions, and hears people meanwhile.
@@ -213,7 +239,7 @@ impl Drive {
                 break;
             }
             thread::sleep(left.min(Duration::from_millis(WAIT_MS)));
-            self.requests.obey(trader)?;
+            self.obey(trader)?;
         }
         Ok(())
     }
@@ -235,6 +261,7 @@ impl Drive {
         let Some(breach) = breach.filter(|_| act && !trader.replaying()) else { return Ok(()) };
         match breach.step {
             Step::Control(mode) if mode > trader.engine().guard().mode() => {
+                eprintln!("warning: {}; the strategy is in mode {mode} until somebody lifts it", breach.what);
                 trader.control(mode, &format!("guardian: {}", breach.what))?;
             }
             Step::Control(_) | Step::Warn => eprintln!("warning: {}", breach.what),
@@ -262,7 +289,8 @@ impl Drive {
     /// # Errors
     /// A figure that does not fit its type, or the folder cannot be written.
     pub fn look<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<Snapshot> {
-        let snapshot = trader.snapshot(self.deposit)?;
+        let mut snapshot = trader.snapshot(self.deposit)?;
+        snapshot.compared = self.books.is_none_or(|books| !books.due);
         (self.seen)(&snapshot);
         let path = self.place.file(STATUS);
         let draft = self.place.file(".status.draft");

@@ -44,6 +44,12 @@ impl FromLake {
         Ok(this)
     }
 
+    /// Whether there is nothing to tell now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
     fn look(&mut self) -> Result<()> {
         self.looked = Instant::now();
         let market = history(&self.location, &self.data, None)?;
@@ -94,8 +100,10 @@ impl Feed for FromLake {
 /// Lines of text, from a file or standard input, read beside the loop.
 #[derive(Debug)]
 pub struct FromText {
-    lines: Receiver<std::io::Result<String>>,
+    lines: Receiver<std::io::Result<Vec<u8>>>,
     text: Text,
+    /// Symbols that have been told of.
+    told: usize,
 }
 
 impl FromText {
@@ -113,14 +121,16 @@ impl FromText {
                 std::fs::File::open(path).with_context(|| format!("cannot read the feed `{}`", path.display()))?;
             thread::spawn(move || send(std::io::BufReader::new(file), &sender));
         }
-        Ok(Self { lines, text: Text::new(symbols) })
+        Ok(Self { lines, text: Text::new(symbols), told: 0 })
     }
 }
 
-fn send(input: impl BufRead, sender: &SyncSender<std::io::Result<String>>) {
-    for line in input.lines() {
-        let failed = line.is_err();
-        if sender.send(line).is_err() || failed {
+fn send(mut input: impl BufRead, sender: &SyncSender<std::io::Result<Vec<u8>>>) {
+    loop {
+        let mut line = Vec::new();
+        let read = input.read_until(b'\n', &mut line);
+        let over = !matches!(read, Ok(count) if count > 0);
+        if matches!(read, Ok(0)) || sender.send(read.map(|_| line)).is_err() || over {
             return;
         }
     }
@@ -132,10 +142,19 @@ impl Feed for FromText {
             Err(RecvTimeoutError::Timeout) => Ok(Next::Nothing),
             Err(RecvTimeoutError::Disconnected) => Ok(Next::End),
             Ok(Err(error)) => Err(FeedError(format!("cannot read the feed: {error}"))),
-            Ok(Ok(line)) => match self.text.read(Calendar::nyse(), &line)? {
-                Some(event) => Ok(Next::Event(event)),
-                None => Ok(Next::Nothing),
-            },
+            Ok(Ok(line)) => {
+                // What is not text is no JSON either, and is told of with its number.
+                let read = self.text.read(Calendar::nyse(), String::from_utf8_lossy(&line).trim_end())?;
+                if self.text.others().len() > self.told {
+                    self.told = self.text.others().len();
+                    let others: Vec<&str> = self.text.others().iter().map(Symbol::as_str).collect();
+                    eprintln!(
+                        "warning: the feed has prices of {}, which the run file does not trade",
+                        others.join(", ")
+                    );
+                }
+                Ok(read.map_or(Next::Nothing, Next::Event))
+            }
         }
     }
 }

@@ -7,16 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use domain::Timestamp;
-use engine::Mode;
-use journal::{FileLines, LinesError};
+use domain::Symbol;
+use journal::lines::is_taken;
 use serde::Serialize;
 use serde_json::Value;
 use trading::Snapshot;
 
-use super::account::{ACCOUNT, Account, Place};
+use super::account::{ACCOUNT, Account, PAPER, Place};
 use super::drive::STATUS;
-use super::requests::{self, Ask, Request};
+use super::requests::{self, Request};
 use crate::folder::JOURNAL;
 
 /// Which accounts.
@@ -44,9 +43,9 @@ pub struct Moment {
 pub struct Killed {
     /// Its folder.
     pub folder: PathBuf,
-    /// The strategy.
+    /// The strategy; empty where the account cannot be read.
     pub strategy: String,
-    /// The broker.
+    /// The broker; empty where the account cannot be read.
     pub broker: String,
     /// Whether nothing works and nothing is held any more.
     pub flat: bool,
@@ -56,11 +55,20 @@ pub struct Killed {
     pub record: Vec<Moment>,
 }
 
-/// The accounts below a folder that are meant.
+/// A folder that is meant.
+#[derive(Debug)]
+pub struct Meant {
+    /// Where it lies.
+    pub place: Place,
+    /// Whose it is; or why that cannot be told, and then it may be meant.
+    pub account: Result<Account, String>,
+}
+
+/// The accounts below a folder that are meant. One that cannot be read is meant by `--all`, and told of otherwise.
 ///
 /// # Errors
 /// There is none.
-pub fn accounts(root: &Path, which: &Which) -> Result<Vec<(Place, Account)>> {
+pub fn accounts(root: &Path, which: &Which) -> Result<Vec<Meant>> {
     let mut found = Vec::new();
     let entries = fs::read_dir(root).with_context(|| {
         format!("cannot look for accounts below `{}`; say where they are with --root", root.display())
@@ -70,99 +78,125 @@ pub fn accounts(root: &Path, which: &Which) -> Result<Vec<(Place, Account)>> {
     folders.sort();
     for folder in folders.into_iter().filter(|folder| folder.join(ACCOUNT).is_file()) {
         let place = Place::at(folder);
-        let Some(account) = place.account()? else { continue };
-        let meant = match which {
-            Which::All => true,
-            Which::Strategy(name) => account.strategy == *name,
-            Which::Broker(name) => account.broker == *name,
+        let account = place.account().map_err(|error| format!("{error:#}"));
+        let meant = match (which, &account) {
+            (_, Ok(None)) => false,
+            (Which::All, _) | (_, Err(_)) => true,
+            (Which::Strategy(name), Ok(Some(account))) => account.strategy == *name,
+            (Which::Broker(name), Ok(Some(account))) => account.broker == *name,
         };
         if meant {
-            found.push((place, account));
+            found.push(Meant { place, account: account.and_then(|account| account.ok_or_else(String::new)) });
         }
     }
-    if found.is_empty() {
+    if found.iter().all(|meant| meant.account.is_err()) && (*which != Which::All || found.is_empty()) {
         bail!("no account below `{}` is meant; `ls` it, or say where accounts are with --root", root.display());
     }
     Ok(found)
 }
 
-/// Whether a program is trading the account now.
-fn is_running(place: &Place) -> bool {
-    let path = place.file(JOURNAL);
-    path.exists() && matches!(FileLines::open(&path), Err(LinesError::Taken(_)))
+/// What closes an account at a broker that no program trades: why it is not flat, if it is not.
+pub type Alone<'a> = dyn Fn(&Place, &Account, Duration) -> Result<Option<String>> + Sync + 'a;
+
+/// Asks accounts to stop and close everything, all of them before any is waited for; then watches all of them at once
+/// until they are flat or the time is over. One that fails stands in nobody else's way.
+pub fn kill(meant: &[Meant], which: &Which, request: &Request, wait: Duration, alone: &Alone<'_>) -> Vec<Killed> {
+    let begun = Instant::now();
+    let asked: Vec<Asked<'_>> = meant.iter().map(|meant| Asked::ask(meant, which, request, begun)).collect();
+    thread::scope(|scope| {
+        let watched: Vec<_> = asked
+            .into_iter()
+            .map(|asked| scope.spawn(move || asked.watch(&request.id(), begun, wait, alone)))
+            .collect();
+        watched.into_iter().filter_map(|watched| watched.join().ok()).collect()
+    })
 }
 
-/// Asks accounts to stop and close everything, all of them before any is waited for; then watches them until they are
-/// flat or the time is over.
-///
-/// An account at a broker that no program trades is closed by `alone`.
-///
-/// # Errors
-/// A folder cannot be written or read.
-pub fn kill(
-    accounts: &[(Place, Account)],
-    by: &str,
-    reason: &str,
-    at: Timestamp,
-    wait: Duration,
-    alone: &dyn Fn(&Place, &Account, Duration) -> Result<bool>,
-) -> Result<Vec<Killed>> {
-    let begun = Instant::now();
-    let mut watched = Vec::new();
-    for (place, account) in accounts {
-        let running = is_running(place);
+/// An account that was asked.
+struct Asked<'a> {
+    meant: &'a Meant,
+    running: bool,
+    /// Where the journal ended.
+    from: u64,
+    /// Whether the request stands there.
+    written: bool,
+    record: Vec<Moment>,
+}
+
+impl<'a> Asked<'a> {
+    fn ask(meant: &'a Meant, which: &Which, request: &Request, begun: Instant) -> Self {
+        let place = &meant.place;
+        let running = is_taken(&place.file(JOURNAL));
         let from = fs::metadata(place.file(JOURNAL)).map_or(0, |file| file.len());
-        let ask = Ask::Control(Mode::Flatten);
-        let request = Request { ask, by: by.to_owned(), reason: reason.to_owned(), at };
-        let number = requests::ask(place, &request)?;
         let mut record = Vec::new();
-        moment(&mut record, begun, format!("asked for (request {number})"));
-        watched.push((place, account, running, from, number, record));
+        let mut written = false;
+        if let Err(error) = &meant.account {
+            moment(&mut record, begun, error.clone());
+        }
+        if meant.account.is_ok() || *which == Which::All {
+            match requests::ask(place, request) {
+                Ok(id) => {
+                    written = true;
+                    moment(&mut record, begun, format!("asked for (request {id})"));
+                }
+                Err(error) => moment(&mut record, begun, format!("it could not be asked for: {error:#}")),
+            }
+        }
+        Self { meant, running, from, written, record }
     }
-    let mut all = Vec::new();
-    for (place, account, running, from, number, mut record) in watched {
-        let mut flat = false;
-        if running {
-            let mut tail = Tail { from, rest: Vec::new(), obeyed: None };
-            loop {
-                tail.read(&place.file(JOURNAL), number, &account.facts.symbols, begun, &mut record)?;
-                if let (Some(step), Some(status)) = (tail.obeyed, status(place))
-                    && status.step >= step
-                    && status.orders.is_empty()
-                    && status.positions.iter().all(|position| position.quantity.is_zero())
-                {
-                    flat = true;
-                    moment(&mut record, begun, "flat, and nothing works".to_owned());
-                    break;
+
+    fn watch(mut self, id: &str, begun: Instant, wait: Duration, alone: &Alone<'_>) -> Killed {
+        let (place, account) = (&self.meant.place, self.meant.account.as_ref().ok());
+        let symbols = account.map_or(&[][..], |account| &account.facts.symbols);
+        let mut tail = Tail { from: self.from, rest: Vec::new(), obeyed: None, before: !self.running };
+        let journal = place.file(JOURNAL);
+        let record = &mut self.record;
+        let flat = match account {
+            _ if !self.written => false,
+            _ if self.running => loop {
+                if let Err(error) = tail.read(&journal, id, symbols, begun, record) {
+                    moment(record, begun, format!("{error:#}"));
+                    break false;
+                }
+                let seen = status(place);
+                let since = seen.as_ref().filter(|seen| tail.obeyed.is_some_and(|step| seen.step >= step));
+                if since.is_some_and(Snapshot::is_flat) {
+                    moment(record, begun, "flat, and nothing works".to_owned());
+                    break true;
                 }
                 if begun.elapsed() >= wait {
-                    moment(&mut record, begun, "not flat yet; the program goes on closing".to_owned());
-                    break;
+                    let trouble =
+                        seen.and_then(|seen| seen.trouble).map_or_else(String::new, |words| format!(": {words}"));
+                    let text = match tail.obeyed {
+                        Some(_) => format!("not flat yet{trouble}; the program goes on closing"),
+                        None => format!("the program has not obeyed yet{trouble}; look whether it runs"),
+                    };
+                    moment(record, begun, text);
+                    break false;
                 }
                 thread::sleep(Duration::from_millis(10));
+            },
+            Some(account) if account.broker != PAPER => {
+                moment(record, begun, "no program trades it now: asking the broker".to_owned());
+                let why_not = alone(place, account, wait).unwrap_or_else(|error| Some(format!("{error:#}")));
+                // What could be read is told, whatever else failed.
+                let _ = tail.read(&journal, id, symbols, begun, record);
+                let text = why_not
+                    .as_ref()
+                    .map_or_else(|| "flat, and nothing works".to_owned(), |why| format!("not flat: {why}"));
+                moment(record, begun, text);
+                why_not.is_none()
             }
-        } else if account.broker != "paper" {
-            moment(&mut record, begun, "no program trades it now: asking the broker".to_owned());
-            match alone(place, account, wait) {
-                Ok(done) => flat = done,
-                Err(error) => moment(&mut record, begun, format!("it could not be closed: {error:#}")),
+            _ => {
+                let text = "no program trades it now; the next one that does obeys before anything else";
+                moment(record, begun, text.to_owned());
+                status(place).is_some_and(|seen| seen.is_flat())
             }
-            let mut tail = Tail { from, rest: Vec::new(), obeyed: None };
-            if place.file(JOURNAL).exists() {
-                tail.read(&place.file(JOURNAL), number, &account.facts.symbols, begun, &mut record)?;
-            }
-            moment(&mut record, begun, if flat { "flat, and nothing works" } else { "not flat" }.to_owned());
-        } else {
-            let text = "no program trades it now; the next one that does obeys before anything else";
-            moment(&mut record, begun, text.to_owned());
-            flat = status(place).is_some_and(|status| {
-                status.orders.is_empty() && status.positions.iter().all(|position| position.quantity.is_zero())
-            });
-        }
-        let (folder, strategy, broker) = (place.folder().to_owned(), account.strategy.clone(), account.broker.clone());
-        all.push(Killed { folder, strategy, broker, flat, running, record });
+        };
+        let (strategy, broker) =
+            account.map(|account| (account.strategy.clone(), account.broker.clone())).unwrap_or_default();
+        Killed { folder: place.folder().to_owned(), strategy, broker, flat, running: self.running, record: self.record }
     }
-    Ok(all)
 }
 
 fn status(place: &Place) -> Option<Snapshot> {
@@ -177,15 +211,33 @@ fn moment(record: &mut Vec<Moment>, begun: Instant, what: String) {
 struct Tail {
     from: u64,
     rest: Vec<u8>,
+    /// The step that obeyed.
     obeyed: Option<u64>,
+    /// Whether what came before it is part of the record: nobody else traded the account.
+    before: bool,
+}
+
+/// What a broker did, or what its books said, in words.
+fn what_came(entry: &Value, symbols: &[Symbol]) -> Option<String> {
+    let event = &entry["event"];
+    if let Some(fill) = event.get("filled") {
+        let symbol = fill["instrument"].as_u64().and_then(|at| symbols.get(at as usize)).map_or("?", Symbol::as_str);
+        let word = |name: &str| fill[name].as_str().unwrap_or("?").to_owned();
+        return Some(format!("filled: {} {symbol} at {}", word("quantity"), word("price")));
+    }
+    let note = entry["note"].as_str().map_or_else(String::new, |note| format!(": {note}"));
+    if let Some(ended) = event.get("order_ended") {
+        return Some(format!("an order ended, {}{note}", ended["reason"].as_str().unwrap_or("?")));
+    }
+    event.get("corrected").map(|_| format!("the broker's books counted{note}"))
 }
 
 impl Tail {
     fn read(
         &mut self,
         path: &Path,
-        number: u64,
-        symbols: &[domain::Symbol],
+        id: &str,
+        symbols: &[Symbol],
         begun: Instant,
         record: &mut Vec<Moment>,
     ) -> Result<()> {
@@ -199,22 +251,17 @@ impl Tail {
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             let Ok(entry) = serde_json::from_slice::<Value>(&line) else { continue };
-            if self.obeyed.is_none() && requests::number(entry["note"].as_str()) == Some(number) {
+            if self.obeyed.is_none() && requests::id_in(entry["note"].as_str()) == Some(id) {
                 self.obeyed = entry["seq"].as_u64();
                 let count = |kind: &str| {
                     let commands = entry["commands"].as_array().into_iter().flatten();
                     commands.filter(|command| command.get(kind).is_some()).count()
                 };
-                let (cancelled, closing) = (count("cancel"), count("submit"));
-                let text = format!("obeyed: {cancelled} orders cancelled, {closing} orders to close positions sent");
+                let (cancels, closes) = (count("cancel"), count("submit"));
+                let text = format!("obeyed: {cancels} orders to be cancelled, {closes} orders to close positions");
                 moment(record, begun, text);
-            } else if self.obeyed.is_some()
-                && let Some(fill) = entry["event"].get("filled")
-            {
-                let symbol = fill["instrument"].as_u64().and_then(|at| symbols.get(at as usize));
-                let symbol = symbol.map_or("?", domain::Symbol::as_str);
-                let word = |name: &str| fill[name].as_str().unwrap_or("?").to_owned();
-                moment(record, begun, format!("filled: {} {symbol} at {}", word("quantity"), word("price")));
+            } else if let Some(text) = what_came(&entry, symbols).filter(|_| self.obeyed.is_some() || self.before) {
+                moment(record, begun, text);
             }
         }
         Ok(())

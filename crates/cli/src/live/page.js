@@ -360,7 +360,7 @@ $("dialog").querySelector("form").addEventListener("submit", async (event) => {
       settle();
       poll();
     } else if (answer.status === 401) {
-      problem("Not sent: the program was started again and this page's key is void. Open the address that it printed, or run algotrading kill.", null);
+      problem("Not sent: the program was started again and this page's token is void. Open the address that it printed, or run algotrading kill.", null);
     } else {
       const { error } = await answer.json().catch(() => ({ error: `status ${answer.status}` }));
       problem(`Not done: ${error}.`, null);
@@ -418,7 +418,7 @@ async function poll() {
     const answer = await fetch("board", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (answer.status === 401) {
       contact("locked", "locked out");
-      alarm("This page's key is no longer valid.", "The program was started again: open the address that it printed. What you see here is old.");
+      alarm("This page's token is no longer valid.", "The program was started again: open the address that it printed. What you see here is old.");
     } else if (answer.ok) {
       const next = await answer.json();
       [heard, failed] = [new Date(), 0];

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use domain::{Calendar, SessionDate, Strategy, Timestamp};
-use engine::{Cancels, Engine, Idle, Limits, Margin};
+use engine::{Engine, Idle, Limits, Margin};
 use journal::{FileLines, Log};
 use strategies::Inputs;
 use trading::feed::warm_up;
@@ -16,11 +16,12 @@ use trading::guardian::Guardian;
 use trading::{Desk, Feed, Market, Next, PaperBroker, Trader};
 
 use super::account::{Account, Place};
-use super::drive::{Drive, HEADS, observer};
+use super::drive::{Drive, observer};
 use super::feeds::{self, FromLake};
+use super::heads::{self, HEADS};
 use super::kept::{Journal, Recorder};
 use super::limits::House;
-use super::requests::Requests;
+use super::requests::{Obeyed, Requests};
 use super::watch::Watch;
 use crate::backtest::Ending;
 use crate::collect::Collector;
@@ -80,6 +81,7 @@ impl Paper {
     /// # Errors
     /// One sentence.
     pub fn run(self, stop: &Arc<AtomicBool>, watch: &Watch) -> Result<Finished> {
+        heads::hold(&self.place)?;
         let (recorder, known) = Recorder::open(&self.place)?;
         let mut first = Vec::new();
         let mut feed: Box<dyn Feed> = match &self.source {
@@ -102,7 +104,7 @@ impl Paper {
         let warm = matches!(self.source, Source::Named(_)).then_some(begins).flatten();
         let strategy = self.strategy(warm)?;
         let collector = Arc::new(Mutex::new(Collector::new(&self.account.facts.symbols)));
-        let obeyed = Arc::new(AtomicU64::new(0));
+        let obeyed = Obeyed::default();
         let board = Arc::clone(&watch.board);
         let mut trader = self.trader(strategy, &recorder)?.observed(observer(&collector, &obeyed, &board));
         let live = matches!(self.source, Source::Named(_) | Source::Lake { follow: true });
@@ -111,7 +113,7 @@ impl Paper {
             deposit: self.account.facts.cash,
             recorder,
             heads: FileLines::open(&self.place.file(HEADS))?,
-            requests: Requests::of(&self.place),
+            requests: Requests::of(&self.place, &obeyed),
             guardian: Guardian::new(self.house.ladders.clone()),
             pace: self.pace,
             clock: live.then_some(self.clock),
@@ -119,7 +121,6 @@ impl Paper {
             stop: Arc::clone(stop),
             seen: watch.seen(self.clock),
             collector: Arc::clone(&collector),
-            obeyed,
         };
         drive.run(&mut trader, &known, feed.as_mut())?;
         let open_trades = trader.engine().open_trades()?;
@@ -157,10 +158,10 @@ impl Paper {
         let symbols = &account.facts.symbols;
         let limits = self.config.risk.and(&self.house.limits);
         let broker = PaperBroker::new(self.config.costs, symbols, account.facts.cash);
-        let desk = Desk::new(broker, account.owner()?, symbols, Cancels::AtOnce, gate(account, &limits));
+        let desk = Desk::new(broker, account.owner()?, symbols, account.cancels(), gate(account, &limits));
         let engine = Engine::new(strategy, account.facts.cash, symbols.len(), limits);
         let log = Log::open(Journal::open(&self.place, recorder)?, &account.header())?;
-        Ok(Trader::new(engine.at_venue(symbols, Cancels::AtOnce), desk, log, symbols.len()))
+        Ok(Trader::new(engine.at_venue(symbols, account.cancels()), desk, log, symbols.len()))
     }
 }
 

@@ -4,14 +4,14 @@
 //! right, and a person accepts that, as every later difference, by name.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use domain::{Calendar, Money, SessionDate, Strategy, Timestamp};
-use engine::{Cancels, Engine};
+use engine::Engine;
 use journal::{FileLines, Log};
 use strategies::Inputs;
 use trading::feed::warm_up;
@@ -19,11 +19,12 @@ use trading::guardian::Guardian;
 use trading::{Broker, Desk, Feed, Market, Next, Trader};
 
 use super::account::{Account, Place};
-use super::drive::{Books, Drive, HEADS, observer};
+use super::drive::{Books, Drive, observer};
+use super::heads::{self, HEADS};
 use super::kept::{Journal, Recorder};
 use super::limits::House;
 use super::paper::{gate, history_kept, keep_history};
-use super::requests::Requests;
+use super::requests::{Obeyed, Requests};
 use super::watch::{Wanted, Watch};
 use crate::backtest::Ending;
 use crate::collect::Collector;
@@ -87,12 +88,12 @@ impl Real {
         folder::beside_journal(&facts, ending.clone(), collected.finish(&ending.open_trades), place.folder())
     }
 
-    /// Does what was asked while nobody traded the account, a kill above all, and goes on until it is flat or the time
-    /// is over. True when it is flat and nothing works.
+    /// Does what was asked while nobody traded the account, a kill above all, and goes on until it is flat by compared
+    /// books, or the time is over. Gives what the broker had to say when it is not.
     ///
     /// # Errors
     /// One sentence.
-    pub fn obey(self, wait: Duration) -> Result<bool> {
+    pub fn obey(self, wait: Duration) -> Result<Option<String>> {
         let stop = Arc::new(AtomicBool::new(false));
         let clock = self.clock;
         let nobody = Watch::open(&Wanted::default(), &self.place, &self.account, clock)?;
@@ -100,12 +101,15 @@ impl Real {
             .begin(&stop, &nobody, |known| known.context("the account has never traded: there is nothing to close"))?;
         let begun = Instant::now();
         loop {
-            drive.requests.obey(&mut trader)?;
+            drive.obey(&mut trader)?;
             trader.turn(clock())?;
-            let snapshot = drive.look(&trader)?;
-            let flat = snapshot.orders.is_empty() && snapshot.positions.iter().all(|one| one.quantity.is_zero());
-            if flat || begun.elapsed() >= wait {
-                return Ok(flat);
+            drive.compare(&mut trader)?;
+            if drive.look(&trader)?.is_flat() {
+                return Ok(None);
+            }
+            if begun.elapsed() >= wait {
+                let trouble = trader.desk_ref().trouble();
+                return Ok(Some(trouble.unwrap_or("the broker has not closed everything yet").to_owned()));
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -117,6 +121,7 @@ impl Real {
         watch: &Watch,
         first_session: impl FnOnce(Option<SessionDate>) -> Result<SessionDate>,
     ) -> Result<(Running, Drive)> {
+        heads::hold(&self.place)?;
         let (recorder, known) = Recorder::open(&self.place)?;
         let opened = |event: &Market| if let Market::Opened(session) = event { Some(session.date) } else { None };
         let begins = first_session(known.iter().find_map(opened))?;
@@ -131,12 +136,12 @@ impl Real {
         let symbols = self.account.facts.symbols.clone();
         let limits = self.config.risk.and(&self.house.limits);
         let owner = self.account.owner()?;
-        let desk = Desk::new(self.broker, owner, &symbols, Cancels::WhenConfirmed, gate(&self.account, &limits));
+        let desk = Desk::new(self.broker, owner, &symbols, self.account.cancels(), gate(&self.account, &limits));
         let engine = Engine::new(strategy, self.account.facts.cash, instruments, limits);
-        let engine = engine.at_venue(&symbols, Cancels::WhenConfirmed);
+        let engine = engine.at_venue(&symbols, self.account.cancels());
         let log = Log::open(Journal::open(&self.place, &recorder)?, &self.account.header())?;
         let collector = Arc::new(Mutex::new(Collector::new(&symbols)));
-        let obeyed = Arc::new(AtomicU64::new(0));
+        let obeyed = Obeyed::default();
         let board = Arc::clone(&watch.board);
         let mut trader = Trader::new(engine, desk, log, instruments)
             .observed(observer(&collector, &obeyed, &board))
@@ -145,13 +150,11 @@ impl Real {
         if steps > 0 {
             eprintln!("{steps} steps of the journal came out again as they are written");
         }
-        let mut requests = Requests::of(&self.place);
-        requests.obeyed = obeyed.load(Ordering::Relaxed);
         let drive = Drive {
             deposit: self.account.facts.cash,
             recorder,
             heads: FileLines::open(&self.place.file(HEADS))?,
-            requests,
+            requests: Requests::of(&self.place, &obeyed),
             place: self.place,
             guardian: Guardian::new(self.house.ladders.clone()),
             pace: None,
@@ -160,7 +163,6 @@ impl Real {
             stop: Arc::clone(stop),
             seen: watch.seen(self.clock),
             collector,
-            obeyed,
         };
         Ok((trader, drive))
     }

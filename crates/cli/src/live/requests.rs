@@ -1,17 +1,21 @@
 //! What people ask of an account that trades: lines that anybody who may write to the folder appends, and that the
-//! loop obeys before anything else. A request is named by its line, so that it is obeyed once, restart or not.
+//! loop obeys before anything else. A request is named by what it says, so that it is obeyed once, restart or not, and
+//! whatever becomes of the lines before it.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use domain::{Strategy, Timestamp};
+use domain::Timestamp;
 use engine::Mode;
-use journal::Lines;
 use serde::{Deserialize, Serialize};
-use trading::{Broker, Trader};
+use sha2::{Digest, Sha256};
 
 use super::account::Place;
+use crate::backtest::hex;
 
 /// Where requests stand.
 pub const REQUESTS: &str = "requests.jsonl";
@@ -41,100 +45,140 @@ pub struct Request {
     pub at: Timestamp,
 }
 
-/// Appends a request; gives its number.
-///
-/// # Errors
-/// No name, or the folder cannot be written.
-pub fn ask(place: &Place, request: &Request) -> Result<u64> {
-    ensure!(!request.by.trim().is_empty(), "say who asks for it: --by NAME");
-    let path = place.file(REQUESTS);
-    let add = || -> io::Result<u64> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-        file.lock()?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        let mut line = serde_json::to_string(request)?;
-        line.push('\n');
-        if !text.is_empty() && !text.ends_with('\n') {
-            line.insert(0, '\n');
-        }
-        file.write_all(line.as_bytes())?;
-        file.sync_all()?;
-        Ok(text.lines().count() as u64 + 1)
-    };
-    add().with_context(|| format!("cannot write `{}`", path.display()))
+impl Request {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> String {
+        hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))[..12].to_owned()
+    }
+
+    /// Whether it says who asks, and why.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check(&self) -> Result<()> {
+        ensure!(!self.by.trim().is_empty(), "say who asks for it: --by NAME");
+        ensure!(!self.reason.trim().is_empty(), "say why: --reason TEXT");
+        Ok(())
+    }
+
+    /// What the journal notes when it is obeyed.
+    #[must_use]
+    pub fn note(&self) -> String {
+        format!("{}: {} (request {})", self.by, self.reason, self.id())
+    }
 }
 
 /// The request that a note of the journal was made for.
 #[must_use]
-pub fn number(note: Option<&str>) -> Option<u64> {
-    note?.rsplit_once("(request ")?.1.strip_suffix(')')?.parse().ok()
+pub fn id_in(note: Option<&str>) -> Option<&str> {
+    note?.rsplit_once("(request ")?.1.strip_suffix(')')
+}
+
+/// Appends a request; gives its name.
+///
+/// # Errors
+/// No name or reason, or the folder cannot be written.
+pub fn ask(place: &Place, request: &Request) -> Result<String> {
+    request.check()?;
+    let path = place.file(REQUESTS);
+    let add = || -> io::Result<()> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        file.lock()?;
+        let mut before = Vec::new();
+        file.read_to_end(&mut before)?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        if before.last().is_some_and(|last| *last != b'\n') {
+            line.insert(0, b'\n');
+        }
+        file.write_all(&line)?;
+        file.sync_all()
+    };
+    add().with_context(|| {
+        format!("cannot write `{}`; make room, or as who may write there ask again", path.display())
+    })?;
+    Ok(request.id())
+}
+
+/// Names of the requests that the journal shows obeyed.
+#[derive(Debug, Clone, Default)]
+pub struct Obeyed(Arc<Mutex<BTreeSet<String>>>);
+
+impl Obeyed {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns from a note of the journal.
+    pub fn saw(&self, note: Option<&str>) {
+        if let Some(id) = id_in(note) {
+            self.names().insert(id.to_owned());
+        }
+    }
 }
 
 /// Reads requests as they come.
 #[derive(Debug)]
 pub struct Requests {
     place: Place,
-    read: u64,
-    number: u64,
-    /// Requests up to this one have been obeyed before.
-    pub obeyed: u64,
+    obeyed: Obeyed,
+    /// Length of the file and time of its last change when it was read.
+    seen: Option<(u64, Option<SystemTime>)>,
+    known: Vec<Request>,
+    /// Lines that say nothing, so that each is told of once.
+    senseless: BTreeSet<Vec<u8>>,
 }
 
 impl Requests {
     /// Of an account.
     #[must_use]
-    pub fn of(place: &Place) -> Self {
-        Self { place: place.clone(), read: 0, number: 0, obeyed: 0 }
+    pub fn of(place: &Place, obeyed: &Obeyed) -> Self {
+        let (place, obeyed) = (place.clone(), obeyed.clone());
+        Self { place, obeyed, seen: None, known: Vec::new(), senseless: BTreeSet::new() }
     }
 
-    /// Requests that have come since, with their numbers. A line that says nothing is said and left.
+    /// Requests that have not been obeyed, in the order in which they stand there.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn new_ones(&mut self) -> Result<Vec<(u64, Request)>> {
+    pub fn waiting(&mut self) -> Result<Vec<Request>> {
         let path = self.place.file(REQUESTS);
-        let mut text = Vec::new();
-        let mut read = || -> io::Result<()> {
-            let mut file = std::fs::File::open(&path)?;
-            file.seek(SeekFrom::Start(self.read))?;
-            file.read_to_end(&mut text).map(drop)
-        };
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            done => done.with_context(|| format!("cannot read `{}`", path.display()))?,
-        }
-        let mut found = Vec::new();
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            if line.last() != Some(&b'\n') {
-                break;
+        let cannot_read = || format!("cannot read `{}`", path.display());
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (self.seen, self.known) = (None, Vec::new());
             }
-            self.read += line.len() as u64;
-            self.number += 1;
-            match serde_json::from_slice::<Request>(line) {
-                Ok(request) if self.number > self.obeyed => found.push((self.number, request)),
-                Ok(_) => {}
-                Err(_) => eprintln!("line {} of `{}` is no request and is left out", self.number, path.display()),
+            Err(error) => return Err(error).with_context(cannot_read),
+            Ok(file) => {
+                let now = Some((file.len(), file.modified().ok()));
+                if self.seen != now {
+                    let text = fs::read(&path).with_context(cannot_read)?;
+                    self.learn(&text);
+                    self.seen = now;
+                }
             }
         }
-        Ok(found)
+        let obeyed = self.obeyed.names();
+        Ok(self.known.iter().filter(|request| !obeyed.contains(&request.id())).cloned().collect())
     }
 
-    /// Obeys what has come since. True when anything had.
-    ///
-    /// # Errors
-    /// The file cannot be read, or the trader cannot go on.
-    pub fn obey<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
-        let new = self.new_ones()?;
-        for (number, Request { ask, by, reason, .. }) in &new {
-            let note = format!("{by}: {reason} (request {number})");
-            match ask {
-                Ask::Control(mode) => trader.control(*mode, &note)?,
-                Ask::Accept => trader.accept(&note)?,
-                Ask::Reenable => trader.reenable(&note)?,
+    fn learn(&mut self, text: &[u8]) {
+        self.known.clear();
+        // The last line may still be being written.
+        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            match serde_json::from_slice::<Request>(line) {
+                Ok(request) => self.known.push(request),
+                Err(_) if line.trim_ascii().is_empty() || !self.senseless.insert(line.to_vec()) => {}
+                Err(_) => {
+                    let path = self.place.file(REQUESTS);
+                    eprintln!(
+                        "warning: `{}` has a line that is no request and is left out: {}",
+                        path.display(),
+                        super::board::plain(&String::from_utf8_lossy(line))
+                    );
+                }
             }
-            self.obeyed = *number;
         }
-        Ok(!new.is_empty())
     }
 }

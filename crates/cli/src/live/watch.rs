@@ -19,8 +19,8 @@ use super::requests;
 use super::terminal::View;
 use super::web::{Token, serve};
 
-/// The page's key, for whoever may read the account's folder: an open page survives a restart.
-const KEY: &str = "page.key";
+/// The page's token, for whoever may read the account's folder: an open page survives a restart.
+const TOKEN: &str = "page.token";
 
 /// What is wanted.
 #[derive(Debug, Clone, Default)]
@@ -62,15 +62,13 @@ impl Watch {
             }
         });
         if let Some(address) = wanted.page {
+            let own = address.ip().is_loopback();
+            anyhow::ensure!(own, "{address} is not of this machine, and the page is: use 127.0.0.1");
             let listener =
                 std::net::TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
             listener.set_nonblocking(true).context("cannot listen")?;
             let listener = TcpListener::from_std(listener).context("cannot listen")?;
-            let token = key(place)?;
-            anyhow::ensure!(
-                address.ip().is_loopback(),
-                "{address} is not of this machine; the page is, so use 127.0.0.1"
-            );
+            let token = token(place)?;
             eprintln!("the account is on {}", token.address(listener.local_addr()?));
             let (board, asks) = (Arc::clone(&board), asks.clone());
             tokio::spawn(async move {
@@ -96,8 +94,8 @@ impl Watch {
     }
 }
 
-fn key(place: &Place) -> Result<Token> {
-    let path = place.file(KEY);
+fn token(place: &Place) -> Result<Token> {
+    let path = place.file(TOKEN);
     if let Some(token) = fs::read_to_string(&path).ok().and_then(|text| Token::again(text.trim())) {
         return Ok(token);
     }

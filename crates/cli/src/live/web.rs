@@ -2,7 +2,7 @@
 //!
 //! Whoever can send requests here can stop the trading, so each one passes the same door (`admit`): the address is
 //! this machine's, the name it was asked under as well (a foreign name that resolves here is an attack), the page that
-//! asks is ours (a browser says so), and it holds the key. The first visit brings the token that the program printed
+//! asks is ours (a browser says so), and it holds the token. The first visit brings the token that the program printed
 //! and takes a cookie home, after which the token is in no address, page or script.
 //!
 //! A cookie goes to every port of a host. This one has a path that follows from the token, so that another program's
