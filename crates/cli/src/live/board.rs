@@ -662,6 +662,7 @@ mod tests {
             closed: false,
             step: 1,
             mode: Mode::Normal,
+            compared: true,
             disputed: false,
             throttled: false,
             trouble: None,
