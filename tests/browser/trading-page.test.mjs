@@ -130,7 +130,7 @@ test("to flatten takes a name and the word, and is asked exactly once", async ()
   await page.fill("#confirm", "FLATTEN");
   // As impatient as people are.
   await page.evaluate(() => { for (let press = 0; press < 5; press++) document.getElementById("send").click(); });
-  assert.deepEqual(await asked(program, 1), [{ control: { mode: "flatten", by: "Ann", reason: "" } }]);
+  assert.deepEqual(await asked(program, 1), [{ ask: { control: "flatten" }, by: "Ann", reason: "" }]);
   await page.waitForFunction(() => document.getElementById("mode").textContent === "Flatten");
   await page.waitForFunction(() => document.getElementById("asked").textContent.endsWith("in force."));
   assert.match(await text(page, "#blocks"), /Flat: nothing is held and nothing works/);
@@ -152,7 +152,7 @@ test("an answer that got lost is asked for again, and done once", async () => {
   await page.waitForFunction(() => document.getElementById("problem").textContent.startsWith("No answer"));
   await page.click("#send");
   await page.waitForSelector("#dialog", { state: "hidden" });
-  assert.deepEqual([await asked(program, 1), lost], [[{ control: { mode: "reduce_only", by: "Ann", reason: "" } }], 2]);
+  assert.deepEqual([await asked(program, 1), lost], [[{ ask: { control: "reduce_only" }, by: "Ann", reason: "" }], 2]);
   await page.close();
 });
 
@@ -177,8 +177,8 @@ test("what stands in the way is said, and a named person with a reason ends it",
   await shape(page, "reason", { reason: "the splits of today" });
   const [accept, reenable, ...more] = await asked(program, 2);
   assert.deepEqual([accept, reenable, more], [
-    { accept: { by: "Ann", reason: "a dividend was booked late" } },
-    { reenable: { by: "Ann", reason: "the splits of today" } }, [],
+    { ask: "accept", by: "Ann", reason: "a dividend was booked late" },
+    { ask: "reenable", by: "Ann", reason: "the splits of today" }, [],
   ]);
   await page.waitForFunction(() => document.querySelectorAll(".block").length === 2);
   await page.click("[data-act=cancel]");
@@ -186,7 +186,7 @@ test("what stands in the way is said, and a named person with a reason ends it",
   await page.click("[data-act=normal]");
   await shape(page, "reason", { reason: "all is well" });
   assert.deepEqual((await asked(program, 4)).slice(2), [
-    { control: { mode: "cancel", by: "Ann", reason: "" } }, { control: { mode: "normal", by: "Ann", reason: "all is well" } },
+    { ask: { control: "cancel" }, by: "Ann", reason: "" }, { ask: { control: "normal" }, by: "Ann", reason: "all is well" },
   ]);
   await page.close();
 });
@@ -242,7 +242,7 @@ test("a page of another port cannot read, ask or frame it", async () => {
     const other = await page.context().newPage();
     await other.goto(`http://127.0.0.1:${stranger.address().port}/`);
     const at = `http://${program.at}${pathname}`;
-    const ask = JSON.stringify({ id: "12345678", confirm: "FLATTEN", ask: { control: { mode: "flatten", by: "Eve", reason: "" } } });
+    const ask = JSON.stringify({ id: "12345678", confirm: "FLATTEN", wish: { ask: { control: "flatten" }, by: "Eve", reason: "" } });
     const came = await other.evaluate(async ([at, ask]) => {
       const tries = [
         () => fetch(`${at}board`, { credentials: "include" }),

@@ -5,11 +5,12 @@
 //! as an argument shows the board in trouble; `terminal` shows it as text instead, and with `panic` as well something
 //! goes wrong after a second.
 
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use algotrading::live::board::{Ask, Board, Shared, look};
+use algotrading::live::board::{Board, Shared, look};
+use algotrading::live::requests::{Ask, Submit, Wish};
 use algotrading::live::terminal::View;
 use algotrading::live::web::{Token, serve};
 use anyhow::{Context, Result};
@@ -30,10 +31,11 @@ async fn main() -> Result<()> {
     let terminal = std::env::args().any(|word| word == "terminal");
     let symbols = ["AAPL", "BRK.B", "MSFT", "SPY"].map(Symbol::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let board: Shared = Arc::new(Mutex::new(Board::new("sma-cross on paper", symbols)));
-    let (asks, asked) = channel();
+    let (wishes, asked) = channel();
+    let submit: Submit = Arc::new(move |wish| wishes.send(wish).context("the made-up trading is gone"));
     let panics = std::env::args().any(|word| word == "panic");
     let printed = !terminal;
-    let view = terminal.then(|| View::start(board.clone(), asks.clone(), "somebody", now));
+    let view = terminal.then(|| View::start(board.clone(), submit.clone(), "somebody", now));
     let moved = board.clone();
     let trading = std::thread::spawn(move || trade(&moved, &asked, &scene, printed));
     if view.is_some() {
@@ -44,11 +46,11 @@ async fn main() -> Result<()> {
         tokio::signal::ctrl_c().await?;
         return Ok(());
     }
-    page(board, asks).await?;
+    page(board, submit).await?;
     trading.join().ok().context("the made-up trading panicked")?
 }
 
-async fn page(board: Shared, asks: Sender<Ask>) -> Result<()> {
+async fn page(board: Shared, submit: Submit) -> Result<()> {
     let wanted = std::env::var("TRADING_PAGE_AT").unwrap_or("127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(&wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
     let token = match std::env::var("TRADING_PAGE_TOKEN") {
@@ -56,11 +58,11 @@ async fn page(board: Shared, asks: Sender<Ask>) -> Result<()> {
         Err(_) => Token::random()?,
     };
     println!("{}", token.address(listener.local_addr()?));
-    serve(listener, board, asks, token, now).await
+    serve(listener, board, submit, token, now).await
 }
 
 /// An account that holds a little of everything, valued anew four times a second.
-fn trade(board: &Shared, asked: &Receiver<Ask>, scene: &str, print: bool) -> Result<()> {
+fn trade(board: &Shared, asked: &Receiver<Wish>, scene: &str, print: bool) -> Result<()> {
     let opened = now().nanos() - 4 * 3_600_000_000_000;
     let at = |nanos: i64| Timestamp::from_nanos(nanos);
     let none = Step::default();
@@ -92,11 +94,11 @@ fn trade(board: &Shared, asked: &Receiver<Ask>, scene: &str, print: bool) -> Res
         let nanos = if past { opened + turn * 60_000_000_000 } else { now().nanos() };
         let step = turn.min(240) as f64 + (turn - 240).max(0) as f64 / 20.0;
         match asked.try_recv() {
-            Ok(ask) => {
+            Ok(wish) => {
                 if print {
-                    println!("{}", serde_json::to_string(&ask)?);
+                    println!("{}", serde_json::to_string(&wish)?);
                 }
-                obey(board, &mut fixed, &mut quantities, &ask);
+                obey(board, &mut fixed, &mut quantities, &wish);
                 if quantities == [0; 4] {
                     cash += std::mem::take(&mut last_value);
                 }
@@ -188,11 +190,11 @@ fn happened(board: &Shared) -> Result<()> {
 }
 
 /// What the engine would do: everything that is asked for is so at the next turn.
-fn obey(board: &Shared, fixed: &mut Snapshot, quantities: &mut [i32; 4], ask: &Ask) {
-    let request = ask.clone().request(now());
+fn obey(board: &Shared, fixed: &mut Snapshot, quantities: &mut [i32; 4], wish: &Wish) {
+    let request = wish.clone().at(now());
     let (event, note) = (
-        match ask {
-            Ask::Control { mode, .. } => {
+        match &wish.ask {
+            Ask::Control(mode) => {
                 fixed.mode = *mode;
                 if *mode >= Mode::Cancel {
                     fixed.orders.clear();
@@ -202,11 +204,11 @@ fn obey(board: &Shared, fixed: &mut Snapshot, quantities: &mut [i32; 4], ask: &A
                 }
                 Event::Control(*mode)
             }
-            Ask::Accept { .. } => {
+            Ask::Accept => {
                 fixed.disputed = false;
                 Event::Accepted
             }
-            Ask::Reenable { .. } => {
+            Ask::Reenable => {
                 fixed.throttled = false;
                 Event::Reenabled
             }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -273,6 +273,42 @@ fn a_person_stops_a_running_account_and_the_record_says_what_was_closed() {
 }
 
 #[test]
+fn the_page_stops_a_running_account_by_a_name_alone() {
+    let place = Place::with_lake();
+    let mut command = place.command(&["paper", "run.toml", "--page", "127.0.0.1:0"]);
+    command.args(["--sessions-per-second", "40"]);
+    let mut running = Running::start(command);
+    let mut said = BufReader::new(running.0.stderr.take().unwrap()).lines();
+    let address = said.find_map(|line| line.unwrap().split_once("http://").map(|(_, rest)| rest.to_owned())).unwrap();
+    let (host, token) = address.split_once("/?token=").unwrap();
+    let ask = |id: &str, wish: Value| {
+        let body = json!({"id": id, "confirm": "FLATTEN", "wish": wish}).to_string();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let head = format!("Host: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json");
+        write!(
+            stream,
+            "POST /api/ask HTTP/1.1\r\n{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = ask("wish-0001", json!({"ask": {"control": "flatten"}, "by": "Ann", "reason": ""}));
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    until("the mode", || place.status("paper-run").is_some_and(|status| status["mode"] == "flatten"));
+    let journal = place.read("trading/paper-run/journal.jsonl");
+    assert_eq!(journal.matches("Ann: no reason given (request ").count(), 1);
+    // Where nothing can be written, nothing is said to be asked.
+    let requests = place.path("trading/paper-run/requests.jsonl");
+    fs::remove_file(&requests).unwrap();
+    fs::create_dir(&requests).unwrap();
+    let answer = ask("wish-0002", json!({"ask": {"control": "normal"}, "by": "Ann", "reason": "over"}));
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("NOTHING WAS ASKED: cannot write"), "{answer}");
+}
+
+#[test]
 fn the_house_limits_hold_whatever_the_run_file_says() {
     let place = Place::with_lake();
     fs::write(place.path("limits.toml"), "version = 1\n[limits]\norder_quantity_max = 50\n").unwrap();
@@ -407,7 +443,7 @@ fn one_damaged_account_stands_in_nobody_elses_way() {
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.code() == Some(1) && said.contains("is damaged"), "{said}");
     assert!(place.read("trading/zgood/requests.jsonl").contains("cancel"), "{said}");
-    place.fails(&["accept", "--all", "--by", "alice", "--reason", ""], &["say why"]);
+    place.fails(&["accept", "--all", "--by", "alice", "--reason", ""], &["a reason is needed"]);
 }
 
 #[test]

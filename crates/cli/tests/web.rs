@@ -3,11 +3,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use algotrading::live::board::{Ask, Board, Kind, Shared};
+use algotrading::live::board::{Board, Kind, Shared};
+use algotrading::live::requests::{Ask, Submit, Wish};
 use algotrading::live::web::{Token, serve};
 use domain::{Symbol, Timestamp};
 use engine::Mode;
@@ -20,7 +22,9 @@ const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbcc
 struct Page {
     at: SocketAddr,
     board: Shared,
-    asked: Receiver<Ask>,
+    asked: Receiver<Wish>,
+    /// Whether nothing can be written down.
+    full: Arc<AtomicBool>,
     _runtime: Runtime,
 }
 
@@ -41,13 +45,19 @@ impl Answer {
 fn page() -> Page {
     let board = Board::new("sma on paper", vec![Symbol::new("AAPL").unwrap()]);
     let board: Shared = Arc::new(Mutex::new(board));
-    let (asks, asked) = channel();
+    let (wishes, asked) = channel();
+    let full = Arc::new(AtomicBool::new(false));
+    let fails = full.clone();
+    let submit: Submit = Arc::new(move |wish| {
+        anyhow::ensure!(!fails.load(Ordering::Relaxed), "no space left on device");
+        Ok(wishes.send(wish)?)
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let at = listener.local_addr().unwrap();
     let token = Token::again(SECRET).unwrap();
-    runtime.spawn(serve(listener, board.clone(), asks, token, || Timestamp::from_nanos(1_700_000_000_000_000_000)));
-    Page { at, board, asked, _runtime: runtime }
+    runtime.spawn(serve(listener, board.clone(), submit, token, || Timestamp::from_nanos(1_700_000_000_000_000_000)));
+    Page { at, board, asked, full, _runtime: runtime }
 }
 
 impl Page {
@@ -98,14 +108,14 @@ impl Page {
         self.send(&format!("POST {path}"), &headers, &body.to_string())
     }
 
-    fn asked(&self) -> Vec<Ask> {
+    fn asked(&self) -> Vec<Wish> {
         std::thread::sleep(Duration::from_millis(50));
         self.asked.try_iter().collect()
     }
 }
 
 fn flatten(id: &str) -> Value {
-    json!({"id": id, "confirm": "FLATTEN", "ask": {"control": {"mode": "flatten", "by": "Ann", "reason": "test"}}})
+    json!({"id": id, "confirm": "FLATTEN", "wish": {"ask": {"control": "flatten"}, "by": "Ann", "reason": "test"}})
 }
 
 #[test]
@@ -157,7 +167,7 @@ fn whoever_holds_it_sees_and_asks() {
     assert_eq!(page.wish(&format!("{folder}ask"), &cookie, &[], &flatten("wish-0001")).status, 202);
     let json = [bearer[0], bearer[1], ("Content-Type", "application/json")];
     assert_eq!(page.send("POST /api/ask", &json, &flatten("wish-0002").to_string()).status, 202);
-    let ask = Ask::Control { mode: Mode::Flatten, by: "Ann".to_owned(), reason: "test".to_owned() };
+    let ask = Wish { ask: Ask::Control(Mode::Flatten), by: "Ann".to_owned(), reason: "test".to_owned() };
     assert_eq!(page.asked(), [ask.clone(), ask]);
 }
 
@@ -249,41 +259,43 @@ fn what_is_asked_is_checked_here_too_and_handed_over_once() {
     let page = page();
     let (folder, cookie) = page.visit();
     let ask = |body: &Value| page.wish(&format!("{folder}ask"), &cookie, &[], body).status;
-    let control = |mode: &str, by: &str, reason: &str| json!({"control": {"mode": mode, "by": by, "reason": reason}});
+    let control = |mode: &str, by: &str, reason: &str| json!({"ask": {"control": mode}, "by": by, "reason": reason});
     for confirm in [Value::Null, json!("flatten"), json!("FLATTEN "), json!("")] {
-        let body = json!({"id": "wish-0001", "confirm": confirm, "ask": control("flatten", "Ann", "")});
+        let body = json!({"id": "wish-0001", "confirm": confirm, "wish": control("flatten", "Ann", "")});
         assert_eq!(ask(&body), 422, "{confirm}");
     }
     for (wish, status) in [
         (control("reduce_only", " ", ""), 422),
         (control("normal", "Ann", ""), 422),
-        (json!({"accept": {"by": "Ann", "reason": ""}}), 422),
+        (json!({"ask": "accept", "by": "Ann", "reason": ""}), 422),
         (control("reduce_only", &"x".repeat(61), ""), 422),
         (control("halt", "Ann", ""), 400),
-        (json!({"sell": {"by": "Ann", "reason": ""}}), 400),
-        (json!({"reenable": {"by": "Ann", "reason": "x", "extra": 1}}), 400),
+        (json!({"ask": "sell", "by": "Ann", "reason": ""}), 400),
+        (json!({"ask": "reenable", "by": "Ann", "reason": "x", "extra": 1}), 400),
         (control("reduce_only", "Ann", &"x".repeat(5_000)), 413),
     ] {
-        assert_eq!(ask(&json!({"id": "wish-0001", "ask": wish})), status, "{wish}");
+        assert_eq!(ask(&json!({"id": "wish-0001", "wish": wish})), status, "{wish}");
     }
-    assert_eq!(ask(&json!({"id": "short", "ask": control("cancel", "Ann", "")})), 400);
+    assert_eq!(ask(&json!({"id": "short", "wish": control("cancel", "Ann", "")})), 400);
     assert_eq!(page.asked(), []);
 
-    let cancel = json!({"id": "wish-0002", "ask": control("cancel", "Ann", "")});
+    let cancel = json!({"id": "wish-0002", "wish": control("cancel", "Ann", "")});
     assert_eq!([ask(&cancel), ask(&cancel), ask(&cancel)], [202; 3]);
     assert_eq!(page.asked().len(), 1);
 }
 
 #[test]
-fn a_loop_that_is_gone_is_said_to_be() {
-    let Page { at, board, asked, _runtime } = page();
-    drop(asked);
-    let (_, asked) = channel();
-    let page = Page { at, board, asked, _runtime };
+fn what_could_not_be_written_down_was_not_asked_and_may_be_sent_again() {
+    let page = page();
     let (folder, cookie) = page.visit();
-    let answer = page.wish(&format!("{folder}ask"), &cookie, &[], &flatten("wish-0001"));
+    let sent = || page.wish(&format!("{folder}ask"), &cookie, &[], &flatten("wish-0001"));
+    page.full.store(true, Ordering::Relaxed);
+    let answer = sent();
     assert_eq!(answer.status, 503);
-    assert!(answer.body.contains("nothing was asked"), "{answer:?}");
+    assert!(answer.body.contains("NOTHING WAS ASKED: no space left on device"), "{answer:?}");
+    assert_eq!(page.asked(), []);
+    page.full.store(false, Ordering::Relaxed);
+    assert_eq!((sent().status, sent().status, page.asked().len()), (202, 202, 1));
 }
 
 #[test]
@@ -341,8 +353,7 @@ fn other_addresses_than_this_machines_own_are_refused() {
     let runtime = Runtime::new().unwrap();
     let done = runtime.block_on(async {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-        let (asks, _asked) = channel();
-        serve(listener, Shared::default(), asks, Token::random().unwrap(), Timestamp::default).await
+        serve(listener, Shared::default(), Arc::new(|_| Ok(())), Token::random().unwrap(), Timestamp::default).await
     });
     let error = done.unwrap_err().to_string();
     assert!(error.contains("127.0.0.1") && error.contains("0.0.0.0") && !error.contains('\n'), "{error}");

@@ -7,7 +7,7 @@ use domain::{
 
 use crate::book::{Book, Trade};
 use crate::event::{Command, Correction, Event};
-use crate::guard::{Guard, Mode};
+use crate::guard::{Guard, Mode, towards_flat};
 use crate::record::{LedgerEntry, LedgerKind, Record};
 use crate::risk::{self, Approved, Exposure, Limits, OpenOrder, Refusal, Refused, Role, Working};
 
@@ -729,15 +729,6 @@ impl<S: Strategy> Engine<S> {
     #[inline]
     fn known(&self, instrument: InstrumentId) -> Result<(), EngineError> {
         if instrument.index() < self.working.len() { Ok(()) } else { Err(EngineError::UnknownInstrument(instrument.0)) }
-    }
-}
-
-/// The wanted position, or what of it lies between flat and the position held.
-fn towards_flat(wanted: Quantity, held: Quantity) -> Quantity {
-    match (held.signum() * wanted.signum() > 0, wanted.abs() > held.abs()) {
-        (false, _) => Quantity::ZERO,
-        (true, true) => held,
-        (true, false) => wanted,
     }
 }
 

@@ -37,6 +37,16 @@ impl std::fmt::Display for Mode {
     }
 }
 
+/// The wanted position, or what of it lies between flat and the position held.
+#[must_use]
+pub fn towards_flat(wanted: Quantity, held: Quantity) -> Quantity {
+    match (held.signum() * wanted.signum() > 0, wanted.abs() > held.abs()) {
+        (false, _) => Quantity::ZERO,
+        (true, true) => held,
+        (true, false) => wanted,
+    }
+}
+
 /// What makes an order the same as another.
 type Likeness = (InstrumentId, Quantity, OrderKind, TimeInForce);
 

@@ -20,6 +20,6 @@ pub mod risk;
 pub use book::{Book, Trade};
 pub use engine::{Cancels, Engine, EngineError, Idle, Step};
 pub use event::{Command, Correction, Event, OrderEnd};
-pub use guard::{Guard, Mode};
+pub use guard::{Guard, Mode, towards_flat};
 pub use record::{LedgerEntry, LedgerKind, Record};
 pub use risk::{Approved, Limits, Margin, OpenOrder, Refusal, Refused, Role};

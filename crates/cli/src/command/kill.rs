@@ -8,15 +8,14 @@ use engine::Mode;
 use super::{data, live};
 use crate::args::Kill;
 use crate::live::kill::{self, Killed};
-use crate::live::requests::{Ask, Request};
+use crate::live::requests::{Ask, Wish};
 use crate::print::Reply;
 
 pub(super) fn run(args: &Kill) -> Result<Reply> {
     let which = args.which.which();
     let meant = kill::accounts(&args.root, &which)?;
-    let (by, reason, at) = (args.by.clone(), args.reason.clone(), data::now()?);
-    let request = Request { ask: Ask::Control(Mode::Flatten), by, reason, at };
-    request.check()?;
+    let (by, reason) = (args.by.clone(), args.reason.clone());
+    let request = Wish { ask: Ask::Control(Mode::Flatten), by, reason }.checked()?.at(data::now()?);
     let wait = Duration::from_secs(u64::from(args.wait));
     let runtime = tokio::runtime::Handle::current();
     let killed = kill::kill(&meant, &which, &request, wait, &|place, account, wait| {

@@ -19,7 +19,7 @@ use crate::live::kill;
 use crate::live::limits;
 use crate::live::paper::last_closed;
 use crate::live::real::{Real, usual_place};
-use crate::live::requests::{self, Ask, Request};
+use crate::live::requests::{self, Ask, Wish};
 use crate::live::watch::Watch;
 use crate::print::Reply;
 
@@ -89,8 +89,7 @@ pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait:
 pub(super) fn say(args: &Say, ask: &Ask) -> Result<Reply> {
     let (mut text, mut failed) = (String::new(), false);
     let (by, reason) = (args.by.clone(), args.reason.clone());
-    let request = Request { ask: ask.clone(), by, reason, at: data::now()? };
-    request.check()?;
+    let request = Wish { ask: ask.clone(), by, reason }.checked()?.at(data::now()?);
     for meant in kill::accounts(&args.root, &args.which.which())? {
         let said = meant.account.map_err(anyhow::Error::msg).and_then(|account| {
             let id = requests::ask(&meant.place, &request)?;

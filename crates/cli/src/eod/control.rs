@@ -7,6 +7,7 @@ use domain::{
     Bar, CorporateAction, Decisions, Fill, InstrumentId, Quantity, Ratio, SessionDate, Strategy, Timestamp, View,
 };
 pub use engine::Mode;
+use engine::towards_flat;
 use ports::records::{Key, Records};
 use serde::{Deserialize, Serialize};
 
@@ -123,15 +124,6 @@ impl<S: Strategy> Strategy for Controlled<S> {
 
     fn on_action(&mut self, action: &CorporateAction) {
         self.strategy.on_action(action);
-    }
-}
-
-/// The wanted position, or what of it lies between flat and the position held.
-fn towards_flat(wanted: Quantity, held: Quantity) -> Quantity {
-    match (held.signum() * wanted.signum() > 0, wanted.abs() > held.abs()) {
-        (false, _) => Quantity::ZERO,
-        (true, true) => held,
-        (true, false) => wanted,
     }
 }
 

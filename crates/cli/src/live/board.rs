@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{ActionKind, InstrumentId, Money, Order, OrderId, Price, Quantity, Symbol, Timestamp};
 use engine::{Correction, Event, Mode, OrderEnd, Record, Step};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use trading::Snapshot;
 
-use super::requests::{self, Request};
 use crate::print;
 
 /// A board that the loop writes and the views read.
@@ -99,99 +98,6 @@ pub struct Block {
     pub what: String,
     /// What to do.
     pub remedy: String,
-}
-
-/// What a person asks of the trading loop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Ask {
-    /// To say what may still be done.
-    Control {
-        /// What.
-        mode: Mode,
-        /// Who asks.
-        by: String,
-        /// Why.
-        reason: String,
-    },
-    /// To accept the broker's books.
-    Accept {
-        /// Who asks.
-        by: String,
-        /// Why.
-        reason: String,
-    },
-    /// To enable a strategy again that repeated itself.
-    Reenable {
-        /// Who asks.
-        by: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// What a person asked for lacks something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// Nobody asks.
-    #[error("a name is needed: the journal says who asked")]
-    Nobody,
-    /// What loosens must be explained.
-    #[error("a reason is needed: the journal says why trading may go on")]
-    NoReason,
-    /// Too long for the journal.
-    #[error("at most 60 letters for the name and 200 for the reason")]
-    TooLong,
-}
-
-impl Ask {
-    /// Who asks, and why.
-    #[must_use]
-    pub fn signed(&self) -> (&str, &str) {
-        match self {
-            Self::Control { by, reason, .. } | Self::Accept { by, reason } | Self::Reenable { by, reason } => {
-                (by, reason)
-            }
-        }
-    }
-
-    /// As the account's folder takes it, where the loop reads it.
-    #[must_use]
-    pub fn request(self, at: Timestamp) -> Request {
-        let (ask, by, reason) = match self {
-            Self::Control { mode, by, reason } => (requests::Ask::Control(mode), by, reason),
-            Self::Accept { by, reason } => (requests::Ask::Accept, by, reason),
-            Self::Reenable { by, reason } => (requests::Ask::Reenable, by, reason),
-        };
-        let reason = if reason.is_empty() { "no reason given".to_owned() } else { reason };
-        Request { ask, by, reason, at }
-    }
-
-    /// The same, fit for the journal: trimmed and without what a terminal would obey.
-    ///
-    /// Stopping needs a name; going on needs a reason as well.
-    ///
-    /// # Errors
-    /// [`Unfit`].
-    pub fn checked(self) -> Result<Self, Unfit> {
-        let loosens = !matches!(&self, Self::Control { mode, .. } if *mode != Mode::Normal);
-        let fit = |by: &str, reason: &str| {
-            let (by, reason) = (plain(by.trim()), plain(reason.trim()));
-            match () {
-                () if by.is_empty() => Err(Unfit::Nobody),
-                () if loosens && reason.is_empty() => Err(Unfit::NoReason),
-                () if by.chars().count() > 60 || reason.chars().count() > 200 => Err(Unfit::TooLong),
-                () => Ok((by, reason)),
-            }
-        };
-        let (by, reason) = self.signed();
-        let (by, reason) = fit(by, reason)?;
-        Ok(match self {
-            Self::Control { mode, .. } => Self::Control { mode, by, reason },
-            Self::Accept { .. } => Self::Accept { by, reason },
-            Self::Reenable { .. } => Self::Reenable { by, reason },
-        })
-    }
 }
 
 /// The same text with `�` for what a terminal obeys or a reader does not see: control characters, and those that turn
@@ -778,30 +684,5 @@ mod tests {
         board.set(Snapshot { mode: Mode::Flatten, disputed: true, throttled: true, ..snapshot(1) }, at(0));
         assert_eq!(names(&board, 60), ["silent", "mode", "disputed", "throttled"]);
         assert_eq!(board.blocks(at(0))[0].what, "Flat: nothing is held and nothing works.");
-    }
-
-    #[test]
-    fn going_on_needs_a_reason_and_everything_a_name() {
-        let control = |mode, by: &str, reason: &str| {
-            Ask::Control { mode, by: by.to_owned(), reason: reason.to_owned() }.checked()
-        };
-        assert_eq!(control(Mode::Flatten, " \t", "x"), Err(Unfit::Nobody));
-        assert_eq!(control(Mode::Normal, "Ann", " "), Err(Unfit::NoReason));
-        assert_eq!(control(Mode::Flatten, &"x".repeat(61), ""), Err(Unfit::TooLong));
-        assert_eq!(control(Mode::Flatten, " Ann\n\x1b[2J ", "").unwrap().signed(), ("Ann\u{fffd}\u{fffd}[2J", ""));
-        let request = control(Mode::Flatten, "Ann", "").unwrap().request(at(3));
-        assert_eq!(
-            (request.ask, request.by.as_str(), request.at),
-            (requests::Ask::Control(Mode::Flatten), "Ann", at(3))
-        );
-        assert_eq!(Ask::Accept { by: "Ann".to_owned(), reason: String::new() }.checked(), Err(Unfit::NoReason));
-    }
-
-    #[test]
-    fn asks_are_read_back_as_they_were_written() {
-        let text = r#"{"control":{"mode":"flatten","by":"Ann","reason":"test"}}"#;
-        let ask: Ask = serde_json::from_str(text).unwrap();
-        assert_eq!(serde_json::to_string(&ask).unwrap(), text);
-        assert!(serde_json::from_str::<Ask>(r#"{"control":{"mode":"halt","by":"Ann","reason":""}}"#).is_err());
     }
 }

@@ -293,15 +293,15 @@ const left = () => {
   const held = now.positions.filter(({ quantity }) => Number(quantity) !== 0).length;
   return `${count(now.orders.length, "working order")} and ${count(held, "position")} (${money(board.gross)}): what works is cancelled, what is held is closed at the market.`;
 };
-const control = (mode) => (by, reason) => ({ control: { mode, by, reason } });
+const control = (mode) => (by, reason) => ({ ask: { control: mode }, by, reason });
 const inForce = (mode) => (now) => now.mode === mode;
 const ACTS = {
   flatten: { title: "Cancel everything and flatten?", text: () => `${left()} Nothing new is begun until a person sets the mode back to normal.`, send: "Flatten now", name: "Flatten", ask: control("flatten"), done: inForce("flatten") },
   cancel: { title: "Cancel all working orders?", text: () => "Positions stay as they are. Nothing new is begun until a person sets the mode back to normal.", send: "Cancel orders", name: "Cancel orders", ask: control("cancel"), done: inForce("cancel") },
   reduce_only: { title: "Only reduce positions?", text: () => "What brings positions towards flat may go on. Nothing new is begun until a person sets the mode back to normal.", send: "Set reduce-only", name: "Reduce-only", ask: control("reduce_only"), done: inForce("reduce_only") },
   normal: { title: "Trade normally again?", text: () => "The strategy may begin new positions within its limits from its next decision on.", send: "Back to normal", name: "Back to normal", explained: true, ask: control("normal"), done: inForce("normal") },
-  accept: { title: "Accept the broker's books?", text: () => "Ours have been put right after the broker's. Once you accept the differences among the events, new positions may be begun.", send: "Accept", name: "Accept the books", explained: true, ask: (by, reason) => ({ accept: { by, reason } }), done: (now) => !now.disputed },
-  reenable: { title: "Enable the strategy again?", text: () => "It was stopped because it traded more often than it may without a person. Its count begins anew.", send: "Enable again", name: "Enable again", explained: true, ask: (by, reason) => ({ reenable: { by, reason } }), done: (now) => !now.throttled },
+  accept: { title: "Accept the broker's books?", text: () => "Ours have been put right after the broker's. Once you accept the differences among the events, new positions may be begun.", send: "Accept", name: "Accept the books", explained: true, ask: (by, reason) => ({ ask: "accept", by, reason }), done: (now) => !now.disputed },
+  reenable: { title: "Enable the strategy again?", text: () => "It was stopped because it traded more often than it may without a person. Its count begins anew.", send: "Enable again", name: "Enable again", explained: true, ask: (by, reason) => ({ ask: "reenable", by, reason }), done: (now) => !now.throttled },
 };
 
 let act = null, wish = null, sending = false;
@@ -346,12 +346,12 @@ $("dialog").querySelector("form").addEventListener("submit", async (event) => {
   if (act === "flatten" && confirm !== "FLATTEN") return problem("Type FLATTEN in capital letters. Nothing was sent.", "confirm");
   if (ACTS[act].explained && reason === "") return problem("Say why trading may go on: the journal keeps it.", "reason");
   // The same wish sent again keeps its name, and the server does it once.
-  const ask = ACTS[act].ask(by, reason), key = JSON.stringify(ask);
+  const asked = ACTS[act].ask(by, reason), key = JSON.stringify(asked);
   if (wish?.key !== key) wish = { key, id: crypto.randomUUID() };
   [sending, $("send").disabled] = [true, true];
   problem("", null);
   try {
-    const body = JSON.stringify({ id: wish.id, ask, ...(act === "flatten" && { confirm }) });
+    const body = JSON.stringify({ id: wish.id, wish: asked, ...(act === "flatten" && { confirm }) });
     const signal = AbortSignal.timeout(PATIENCE);
     const answer = await fetch("ask", { method: "POST", headers: { "content-type": "application/json" }, body, signal });
     if (answer.ok) {

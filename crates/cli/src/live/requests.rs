@@ -8,13 +8,14 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use domain::Timestamp;
 use engine::Mode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::account::Place;
+use super::board::plain;
 use crate::backtest::hex;
 
 /// Where requests stand.
@@ -30,6 +31,61 @@ pub enum Ask {
     Accept,
     /// Enable a strategy again that repeated itself too often.
     Reenable,
+}
+
+/// What a person asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    /// What.
+    pub ask: Ask,
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where a view brings what a person wishes. It is written down when this returns without an error.
+pub type Submit = Arc<dyn Fn(Wish) -> Result<()> + Send + Sync>;
+
+/// What a person asked for lacks something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Nobody asks.
+    #[error("a name is needed: the journal says who asked")]
+    Nobody,
+    /// What loosens must be explained.
+    #[error("a reason is needed: the journal says why trading may go on")]
+    NoReason,
+    /// Too long for the journal.
+    #[error("at most 60 letters for the name and 200 for the reason")]
+    TooLong,
+}
+
+impl Wish {
+    /// The same, fit for the journal: trimmed and without what a terminal would obey.
+    ///
+    /// Stopping needs a name; going on needs a reason as well.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn checked(self) -> std::result::Result<Self, Unfit> {
+        let loosens = !matches!(self.ask, Ask::Control(mode) if mode != Mode::Normal);
+        let (by, reason) = (plain(self.by.trim()), plain(self.reason.trim()));
+        match () {
+            () if by.is_empty() => Err(Unfit::Nobody),
+            () if loosens && reason.is_empty() => Err(Unfit::NoReason),
+            () if by.chars().count() > 60 || reason.chars().count() > 200 => Err(Unfit::TooLong),
+            () => Ok(Self { ask: self.ask, by, reason }),
+        }
+    }
+
+    /// Asked at a time.
+    #[must_use]
+    pub fn at(self, at: Timestamp) -> Request {
+        let reason = if self.reason.is_empty() { "no reason given".to_owned() } else { self.reason };
+        Request { ask: self.ask, by: self.by, reason, at }
+    }
 }
 
 /// A request.
@@ -52,16 +108,6 @@ impl Request {
         hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))[..12].to_owned()
     }
 
-    /// Whether it says who asks, and why.
-    ///
-    /// # Errors
-    /// It does not.
-    pub fn check(&self) -> Result<()> {
-        ensure!(!self.by.trim().is_empty(), "say who asks for it: --by NAME");
-        ensure!(!self.reason.trim().is_empty(), "say why: --reason TEXT");
-        Ok(())
-    }
-
     /// What the journal notes when it is obeyed.
     #[must_use]
     pub fn note(&self) -> String {
@@ -78,9 +124,8 @@ pub fn id_in(note: Option<&str>) -> Option<&str> {
 /// Appends a request; gives its name.
 ///
 /// # Errors
-/// No name or reason, or the folder cannot be written.
+/// The folder cannot be written.
 pub fn ask(place: &Place, request: &Request) -> Result<String> {
-    request.check()?;
     let path = place.file(REQUESTS);
     let add = || -> io::Result<()> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
@@ -175,10 +220,39 @@ impl Requests {
                     eprintln!(
                         "warning: `{}` has a line that is no request and is left out: {}",
                         path.display(),
-                        super::board::plain(&String::from_utf8_lossy(line))
+                        plain(&String::from_utf8_lossy(line))
                     );
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn going_on_needs_a_reason_and_everything_a_name() {
+        let wish = |ask, by: &str, reason: &str| Wish { ask, by: by.to_owned(), reason: reason.to_owned() }.checked();
+        let control = Ask::Control;
+        assert_eq!(wish(control(Mode::Flatten), " \t", "x"), Err(Unfit::Nobody));
+        assert_eq!(wish(control(Mode::Normal), "Ann", " "), Err(Unfit::NoReason));
+        assert_eq!(wish(Ask::Accept, "Ann", ""), Err(Unfit::NoReason));
+        assert_eq!(wish(control(Mode::Flatten), &"x".repeat(61), ""), Err(Unfit::TooLong));
+        let stops = wish(control(Mode::Flatten), " Ann\n\x1b[2J ", "").unwrap();
+        assert_eq!((stops.by.as_str(), stops.reason.as_str()), ("Ann\u{fffd}\u{fffd}[2J", ""));
+        assert_eq!(stops.at(Timestamp::default()).reason, "no reason given");
+    }
+
+    #[test]
+    fn a_request_is_named_by_what_it_says() {
+        let wish = |by: &str| Wish { ask: Ask::Accept, by: by.to_owned(), reason: "x".to_owned() };
+        let at = Timestamp::from_nanos;
+        let request = wish("Ann").at(at(3));
+        assert_eq!(request.id(), wish("Ann").at(at(3)).id());
+        assert!(request.id() != wish("Bob").at(at(3)).id() && request.id() != wish("Ann").at(at(4)).id());
+        assert_eq!(id_in(Some(&request.note())), Some(request.id().as_str()));
+        assert!(serde_json::from_str::<Wish>(r#"{"ask":{"control":"halt"},"by":"Ann","reason":""}"#).is_err());
     }
 }

@@ -10,7 +10,6 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,8 @@ use engine::Mode;
 use trading::Snapshot;
 use unicode_width::UnicodeWidthChar;
 
-use super::board::{Ask, Board, CONFIRMATION, Kind, Shared, look, money, plain, price, span};
+use super::board::{Board, CONFIRMATION, Kind, Shared, look, money, plain, price, span};
+use super::requests::{Ask, Submit, Wish};
 
 /// How a piece of text looks where there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,7 +260,7 @@ enum Keys {
     /// `q` and `k` count.
     Watching {
         /// What to say beside them.
-        told: &'static str,
+        told: String,
     },
     /// The word that confirms is being typed.
     Typing(String),
@@ -284,10 +284,10 @@ impl Keys {
             },
             Self::Typing(word) => match key {
                 b'\r' | b'\n' if word == CONFIRMATION => {
-                    *self = Self::Watching { told: "asked: cancel everything and flatten" };
+                    *self = Self::Watching { told: "asked: cancel everything and flatten".to_owned() };
                     return Wanted::Flatten;
                 }
-                b'\r' | b'\n' | 0x1b => *self = Self::Watching { told: "nothing was asked" },
+                b'\r' | b'\n' | 0x1b => *self = Self::Watching { told: "nothing was asked".to_owned() },
                 8 | 0x7f => drop(word.pop()),
                 0x20..0x7f if word.len() < 16 => word.push(char::from(key)),
                 _ => {}
@@ -299,11 +299,11 @@ impl Keys {
     /// The last line of the screen.
     fn row(&self) -> Row {
         match self {
-            Self::Watching { told: "" } => {
+            Self::Watching { told } if told.is_empty() => {
                 vec![(Ink::Dim, "q leaves this view, trading goes on   k cancels everything and flattens".to_owned())]
             }
             Self::Watching { told } => {
-                vec![(Ink::Alarm, (*told).to_owned()), (Ink::Dim, "   q leaves   k flattens".to_owned())]
+                vec![(Ink::Alarm, told.clone()), (Ink::Dim, "   q leaves   k flattens".to_owned())]
             }
             Self::Typing(word) => vec![
                 (Ink::Alarm, format!("Cancel everything and flatten? Type {CONFIRMATION} and Enter, Esc goes back: ")),
@@ -322,11 +322,11 @@ pub struct View {
 
 impl View {
     /// Begins. What is asked by a key is signed with a name.
-    pub fn start(board: Shared, asks: Sender<Ask>, by: &str, clock: fn() -> Timestamp) -> Self {
+    pub fn start(board: Shared, submit: Submit, by: &str, clock: fn() -> Timestamp) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, by) = (stop.clone(), by.to_owned());
         let thread = std::thread::spawn(move || {
-            let told = if tty::usable() { draw(&board, &asks, &by, clock, &stopped) } else { 0 };
+            let told = if tty::usable() { draw(&board, &submit, &by, clock, &stopped) } else { 0 };
             print(&board, told, &stopped);
         });
         Self { stop, thread: Some(thread) }
@@ -365,10 +365,10 @@ fn print(board: &Shared, mut told: u64, stop: &AtomicBool) {
 const REDRAW: Duration = Duration::from_millis(500);
 
 /// Draws until it is left. Returns how many lines had been told by then.
-fn draw(board: &Shared, asks: &Sender<Ask>, by: &str, clock: fn() -> Timestamp, stop: &AtomicBool) -> u64 {
+fn draw(board: &Shared, submit: &Submit, by: &str, clock: fn() -> Timestamp, stop: &AtomicBool) -> u64 {
     let colours = wants_colours(std::env::var("NO_COLOR").ok().as_deref());
     let Some(_screen) = tty::Screen::enter() else { return 0 };
-    let mut keys = Keys::Watching { told: "" };
+    let mut keys = Keys::Watching { told: String::new() };
     let mut drawn: Option<(Instant, u64)> = None;
     loop {
         let told = look(board).told();
@@ -395,11 +395,9 @@ fn draw(board: &Shared, asks: &Sender<Ask>, by: &str, clock: fn() -> Timestamp, 
                 Wanted::Leave => return told,
                 Wanted::Flatten => {
                     let reason = "from the terminal".to_owned();
-                    let ask = Ask::Control { mode: Mode::Flatten, by: plain(by), reason };
-                    if asks.send(ask).is_err() {
-                        keys = Keys::Watching {
-                            told: "nothing was asked: the trading loop is gone, use `algotrading kill`",
-                        };
+                    let wish = Wish { ask: Ask::Control(Mode::Flatten), by: by.to_owned(), reason };
+                    if let Err(error) = wish.checked().map_err(Into::into).and_then(|wish| submit(wish)) {
+                        keys = Keys::Watching { told: plain(&format!("NOTHING WAS ASKED: {error:#}")) };
                     }
                 }
             }
@@ -639,7 +637,7 @@ mod tests {
     #[test]
     fn only_the_whole_word_flattens() {
         let typed = |text: &str| {
-            let mut keys = Keys::Watching { told: "" };
+            let mut keys = Keys::Watching { told: String::new() };
             text.bytes().map(|key| keys.press(key)).filter(|wanted| *wanted != Wanted::Nothing).collect::<Vec<_>>()
         };
         assert_eq!(typed("kFLATTEN\r"), [Wanted::Flatten]);

@@ -4,9 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use anyhow::{Context, Result};
 use domain::Timestamp;
@@ -15,7 +13,7 @@ use trading::Snapshot;
 
 use super::account::{Account, Place};
 use super::board::{Board, Shared, look};
-use super::requests;
+use super::requests::{self, Submit};
 use super::terminal::View;
 use super::web::{Token, serve};
 
@@ -52,15 +50,8 @@ impl Watch {
         let mut board = Board::new(&account.facts.name, account.facts.symbols.clone());
         board.replayed = wanted.replayed;
         let board: Shared = Arc::new(Mutex::new(board));
-        let (asks, asked) = channel();
         let requested = place.clone();
-        thread::spawn(move || {
-            for ask in asked {
-                if let Err(error) = requests::ask(&requested, &super::board::Ask::request(ask, clock())) {
-                    eprintln!("warning: what was asked could not be written: {error:#}");
-                }
-            }
-        });
+        let submit: Submit = Arc::new(move |wish| requests::ask(&requested, &wish.at(clock())).map(drop));
         if let Some(address) = wanted.page {
             let own = address.ip().is_loopback();
             anyhow::ensure!(own, "{address} is not of this machine, and the page is: use 127.0.0.1");
@@ -70,14 +61,14 @@ impl Watch {
             let listener = TcpListener::from_std(listener).context("cannot listen")?;
             let token = token(place)?;
             eprintln!("the account is on {}", token.address(listener.local_addr()?));
-            let (board, asks) = (Arc::clone(&board), asks.clone());
+            let (board, submit) = (Arc::clone(&board), Arc::clone(&submit));
             tokio::spawn(async move {
-                if let Err(error) = serve(listener, board, asks, token, clock).await {
+                if let Err(error) = serve(listener, board, submit, token, clock).await {
                     eprintln!("warning: the page has ended: {error:#}");
                 }
             });
         }
-        let view = wanted.view.then(|| View::start(Arc::clone(&board), asks, &wanted.by, clock));
+        let view = wanted.view.then(|| View::start(Arc::clone(&board), submit, &wanted.by, clock));
         Ok(Self { board, view })
     }
 

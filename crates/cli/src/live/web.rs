@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -32,7 +31,8 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use trading::Snapshot;
 
-use super::board::{Ask, Block, CONFIRMATION, Line, RefusalLine, Shared, look, plain};
+use super::board::{Block, CONFIRMATION, Line, RefusalLine, Shared, look, plain};
+use super::requests::{Ask, Submit, Wish};
 
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");
@@ -99,7 +99,7 @@ const WISHES: usize = 256;
 /// What the page is made from.
 struct Page {
     board: Shared,
-    asks: Sender<Ask>,
+    submit: Submit,
     token: Token,
     cookie: String,
     /// Folder of the page and of its cookie.
@@ -115,7 +115,7 @@ struct Page {
 pub async fn serve(
     listener: TcpListener,
     board: Shared,
-    asks: Sender<Ask>,
+    submit: Submit,
     token: Token,
     clock: fn() -> Timestamp,
 ) -> Result<()> {
@@ -128,7 +128,7 @@ pub async fn serve(
     }
     let folder = format!("/{}", &token.derived("page")[..16]);
     let cookie = token.derived("cookie");
-    let page = Page { board, asks, token, cookie, folder, clock, done: Mutex::default() };
+    let page = Page { board, submit, token, cookie, folder, clock, done: Mutex::default() };
     axum::serve(listener, routes(Arc::new(page))).await.context("the page's server stopped")
 }
 
@@ -327,12 +327,12 @@ async fn shown(State(page): State<Arc<Page>>) -> Result<Response, Turned> {
 /// A wish as the page sends it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+struct Sent {
     /// Its name: the same wish sent again has the same.
     id: String,
     /// What was typed to confirm it.
     confirm: Option<String>,
-    ask: Ask,
+    wish: Wish,
 }
 
 async fn asked(State(page): State<Arc<Page>>, headers: HeaderMap, body: Bytes) -> Result<Response, Turned> {
@@ -340,30 +340,35 @@ async fn asked(State(page): State<Arc<Page>>, headers: HeaderMap, body: Bytes) -
     if text_of(&headers, header::CONTENT_TYPE) != Some("application/json") {
         return Err(turned(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
     }
-    let wish: Wish = serde_json::from_slice(&body)
+    let sent: Sent = serde_json::from_slice(&body)
         .map_err(|error| turned(StatusCode::BAD_REQUEST, plain(&format!("this is not something to ask: {error}"))))?;
-    if !(8..=64).contains(&wish.id.len()) {
+    if !(8..=64).contains(&sent.id.len()) {
         return Err(turned(
             StatusCode::BAD_REQUEST,
             "give it an id of 8 to 64 letters, the same when it is sent again",
         ));
     }
-    let flattens = matches!(wish.ask, Ask::Control { mode: Mode::Flatten, .. });
-    if flattens && wish.confirm.as_deref() != Some(CONFIRMATION) {
+    let flattens = sent.wish.ask == Ask::Control(Mode::Flatten);
+    if flattens && sent.confirm.as_deref() != Some(CONFIRMATION) {
         return Err(turned(StatusCode::UNPROCESSABLE_ENTITY, format!("type {CONFIRMATION} to confirm")));
     }
-    let ask = wish.ask.checked().map_err(|unfit| turned(StatusCode::UNPROCESSABLE_ENTITY, unfit.to_string()))?;
-    let mut done = page.done.lock().unwrap_or_else(PoisonError::into_inner);
-    if !done.contains(&wish.id) {
-        if page.asks.send(ask).is_err() {
-            let reason =
-                "the trading loop is gone: nothing was asked. Look at the program's output, and use `algotrading kill`";
-            return Err(turned(StatusCode::SERVICE_UNAVAILABLE, reason));
+    let wish = sent.wish.checked().map_err(|unfit| turned(StatusCode::UNPROCESSABLE_ENTITY, unfit.to_string()))?;
+    let once = move || -> anyhow::Result<()> {
+        let mut done = page.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if !done.contains(&sent.id) {
+            (page.submit)(wish)?;
+            if done.len() == WISHES {
+                done.pop_front();
+            }
+            done.push_back(sent.id);
         }
-        if done.len() == WISHES {
-            done.pop_front();
+        Ok(())
+    };
+    match tokio::task::spawn_blocking(once).await.map_err(Into::into).and_then(|done| done) {
+        Ok(()) => {
+            Ok((StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], r#"{"asked":true}"#)
+                .into_response())
         }
-        done.push_back(wish.id);
+        Err(error) => Err(turned(StatusCode::SERVICE_UNAVAILABLE, plain(&format!("NOTHING WAS ASKED: {error:#}")))),
     }
-    Ok((StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], r#"{"asked":true}"#).into_response())
 }
