@@ -6,6 +6,7 @@
 //! or said in another order.
 //!
 //! Trades are an early look at their minute: the minute's price comes all the same, with the volume that no trade told.
+//! So one of the same time, price and volume as another is taken for the same, told twice.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -62,13 +63,17 @@ enum Phase {
     Over,
 }
 
+type Trade = (Timestamp, Price, u64);
+
 #[derive(Debug, Clone, Default)]
 struct Symbol {
     /// First minute that is not settled.
     from: usize,
     ahead: BTreeMap<usize, Minute>,
-    trades: VecDeque<(Timestamp, Price, u64)>,
+    trades: VecDeque<Trade>,
     told_at: Timestamp,
+    /// Trades of that time.
+    told: Vec<Trade>,
     /// By trades, of the minute that is not settled.
     told_volume: u64,
     has_traded: bool,
@@ -196,8 +201,12 @@ impl Day {
         let Some(symbol) = self.symbols.get_mut(of.index()) else { return prices };
         if number >= symbol.from && symbol.trades.len() < TRADES_WAITING_MAX {
             let place = symbol.trades.partition_point(|(known, ..)| *known <= at);
-            symbol.trades.insert(place, (at, price, volume));
-            self.drain(of.index(), &mut prices);
+            let trade = (at, price, volume);
+            let mut before = symbol.trades.range(..place).rev().take_while(|(known, ..)| *known == at);
+            if !before.any(|known| *known == trade) {
+                symbol.trades.insert(place, trade);
+                self.drain(of.index(), &mut prices);
+            }
         }
         prices
     }
@@ -242,10 +251,15 @@ impl Day {
         let Some(symbol) = self.symbols.get_mut(at) else { return };
         loop {
             let (start, end) = (open + symbol.from as i64 * MINUTE, open + (symbol.from as i64 + 1) * MINUTE);
-            while let Some((at, price, volume)) = symbol.trades.front().copied().filter(|(at, ..)| at.nanos() < end) {
+            while let Some(trade) = symbol.trades.front().copied().filter(|(at, ..)| at.nanos() < end) {
                 symbol.trades.pop_front();
+                let (at, price, volume) = trade;
+                if at > symbol.told_at {
+                    symbol.told.clear();
+                }
                 // One that comes late is in the volume of its minute.
-                if at.nanos() >= start && at >= symbol.told_at {
+                if at.nanos() >= start && at >= symbol.told_at && !symbol.told.contains(&trade) {
+                    symbol.told.push(trade);
                     symbol.told_at = at;
                     symbol.told_volume = symbol.told_volume.saturating_add(volume);
                     prices.push(Market::Price { instrument, price, volume, at });
@@ -383,11 +397,16 @@ mod tests {
         events.extend(day.trade(A, after(&day, 5), price("11"), 30));
         // The next minute's wait for this one.
         events.extend(day.trade(A, after(&day, 62), price("12"), 7));
+        events.extend(day.trade(A, after(&day, 62), price("12"), 7));
         events.extend(day.trade(A, after(&day, 61), price("13"), 8));
         events.extend(day.minute(A, 0, minute("10.5")));
         events.extend(day.trade(A, after(&day, 59), price("14"), 9));
+        // Told twice, waiting and not; and two of one time that are not the same.
+        events.extend(day.trade(A, after(&day, 62), price("12"), 7));
+        events.extend(day.trade(A, after(&day, 62), price("12"), 6));
         events.extend(day.minute(A, 1, minute("12.5")));
-        let expected = [(10, "10", 30), (60, "10.5", 70), (61, "13", 8), (62, "12", 7), (120, "12.5", 85)];
+        let expected =
+            [(10, "10", 30), (60, "10.5", 70), (61, "13", 8), (62, "12", 7), (62, "12", 6), (120, "12.5", 79)];
         assert_eq!(told(&day, &events), expected.map(|(at, price, volume)| (0, at, price.to_owned(), volume)));
     }
 
