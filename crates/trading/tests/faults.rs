@@ -16,7 +16,7 @@ use engine::{Cancels, Correction, Engine, Event, Limits, Margin, Mode, Record};
 use journal::{Entry, Lines, LinesError, Log};
 use market::random::{Chaos, Wish};
 use simulator::Costs;
-use support::{Memory, MemoryLines};
+use support::{Dice, Memory, MemoryLines};
 use trading::{
     Account, Books, Broker, BrokerEvent, ClientOrderId, Desk, Failure, Market, OrderStatus, Owner, PaperBroker, Ticket,
     Trader, TradingError,
@@ -24,27 +24,6 @@ use trading::{
 
 const SECOND: i64 = 1_000_000_000;
 const POSITION_MAX: i64 = 300;
-
-/// A stream of numbers from a seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.roll() % bound
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// What is on its way to the broker.
 enum Sent {

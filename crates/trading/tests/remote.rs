@@ -18,7 +18,7 @@ use engine::{Cancels, Engine, Limits, Margin, Mode};
 use journal::Log;
 use market::random::{Chaos, Wish};
 use simulator::Costs;
-use support::{Memory, MemoryLines};
+use support::{Dice, Memory, MemoryLines};
 use trading::remote::{Adapter, Channel, Letter, Patience, Received, RemoteBroker, Rules, SendError, flatten};
 use trading::tape::{self, Numbered, Resume};
 use trading::{
@@ -30,26 +30,6 @@ use trading::{
 fn say(text: impl FnOnce() -> String) {
     if std::env::var_os("REMOTE_SEED").is_some() {
         println!("{}", text());
-    }
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.roll() % bound
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
     }
 }
 

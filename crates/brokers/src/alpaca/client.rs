@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use domain::{Symbol, Timestamp};
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trading::{ClientOrderId, Failure, OrderStatus, State};
 
 use super::names::Names;
-use super::settings::{Base, Settings};
+use super::settings::{Base, Credentials, Settings};
 use super::throttle::Throttle;
 use super::wire::{AccountRow, Activity, ApiError, ClockRow, NewOrder, OrderRow, PositionRow, Replacement};
 
@@ -47,25 +47,34 @@ enum Answer {
 
 type Query<'a> = &'a [(&'a str, String)];
 
+/// A client that tells its keys to nobody but this base.
+pub(super) fn http(
+    credentials: &Credentials,
+    base: &Base,
+    time_out: Duration,
+    tls: &rustls::ClientConfig,
+) -> reqwest::Result<reqwest::Client> {
+    let headers = credentials.headers().into_iter().map(|(name, value)| (HeaderName::from_static(name), value));
+    let mut http = reqwest::Client::builder()
+        .use_preconfigured_tls(tls.clone())
+        .https_only(!base.is_local())
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(time_out / 2)
+        .timeout(time_out)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .user_agent(concat!("algotrading/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers.collect());
+    if base.is_local() {
+        http = http.no_proxy();
+    }
+    http.build()
+}
+
 impl Client {
     pub(super) fn new(settings: &Settings, tls: &rustls::ClientConfig) -> reqwest::Result<Self> {
-        let headers = settings.credentials.headers().into_iter();
-        let headers = headers.map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value));
-        let mut http = reqwest::Client::builder()
-            .use_preconfigured_tls(tls.clone())
-            .https_only(!settings.base.is_local())
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(settings.time_out / 2)
-            .timeout(settings.time_out)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("algotrading/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers.collect());
-        if settings.base.is_local() {
-            http = http.no_proxy();
-        }
         Ok(Self {
-            http: http.build()?,
+            http: http(&settings.credentials, &settings.base, settings.time_out, tls)?,
             base: settings.base.clone(),
             throttle: Mutex::new(Throttle::new(settings.requests_per_minute, Instant::now())),
             names: Mutex::new(Names::default()),

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -57,23 +57,8 @@ enum Trouble {
 
 impl Rest {
     pub(super) fn new(settings: &DataSettings, tls: &rustls::ClientConfig, said: Said) -> reqwest::Result<Self> {
-        let headers = settings.credentials.headers().into_iter();
-        let headers: HeaderMap = headers.map(|(name, value)| (HeaderName::from_static(name), value)).collect();
-        let mut http = reqwest::Client::builder()
-            .use_preconfigured_tls(tls.clone())
-            .https_only(!settings.rest.is_local())
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(settings.time_out / 2)
-            .timeout(settings.time_out)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("algotrading/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers);
-        if settings.rest.is_local() {
-            http = http.no_proxy();
-        }
         Ok(Self {
-            http: http.build()?,
+            http: super::super::client::http(&settings.credentials, &settings.rest, settings.time_out, tls)?,
             base: settings.rest.clone(),
             throttle: Mutex::new(Throttle::new(settings.requests_per_minute, Instant::now())),
             wait: settings.reconnect_after,
