@@ -148,9 +148,17 @@ class Trading:
     def control(self, mode, session):
         """A person writes a control record."""
         entry = {"from": session, "mode": mode, "reason": "a test", "by": "a person", "at": "2013-03-01T00:00:00Z"}
+        self._told({"entries": [entry]})
+
+    def ask(self, *asks):
+        """A person accepts, or enables again."""
+        told = {"reason": "a test", "by": "a person", "at": "2013-03-01T00:00:00Z"}
+        self._told({"entries": [], "requests": [{"ask": ask} | told for ask in asks]})
+
+    def _told(self, body):
         self.client("dynamodb").put_item(TableName=f"{self.name}-records", Item={
             "pk": {"S": "control"}, "sk": {"S": "ema"}, "version": {"N": "1"}, "writer": {"S": "test"},
-            "body": {"S": json.dumps({"entries": [entry]})},
+            "body": {"S": json.dumps(body)},
         })
 
     def wait(self, what, seconds=90, alive=("market-data-adapter", "broker-adapter", "strategy-runner")):
@@ -320,6 +328,24 @@ def test_a_control_record_flattens(trading):
     live = trading.record("live")["snapshot"]
     assert live["mode"] == "flatten" and not live["orders"]
     assert any('"control":"flatten"' in line and "a person: a test" in line for line in trading.journal())
+
+
+def test_what_a_person_accepts_or_enables_again_is_obeyed_once(trading):
+    limits = b"version = 1\n[limits]\nrepeated_executions_max = 2\n"
+    trading.client("s3").put_object(Bucket=trading.name, Key="lake/limits/ema.toml", Body=limits)
+    trading.start("market-data-adapter", "broker-adapter", "strategy-runner", SPEED="30")
+    trading.wait(lambda: (live := trading.record("live")) and live["snapshot"]["throttled"])
+    trading.ask("accept", "halt", "reenable")
+    counted = lambda: [sum(f'"event":"{event}"' in line for line in trading.journal()) for event in ("accepted", "reenabled")]
+    trading.wait(lambda: counted() == [1, 1])
+    assert "of the control record is not obeyed: unknown variant `halt`" in trading.log("strategy-runner")
+    # After a crash the record still stands there.
+    trading.started["strategy-runner"].kill()
+    trading.started["strategy-runner"].wait()
+    trading.start("strategy-runner", SPEED="30")
+    trading.wait(trading.closed)
+    assert counted() == [1, 1]
+    assert sum("a person: a test (request " in line for line in trading.journal()) == 2
 
 
 def test_the_guardian_closes_everything_when_the_runner_is_frozen(trading):

@@ -201,7 +201,7 @@ impl Watch<'_, '_> {
                 return Ok(());
             }
         }
-        let entries = control::entries(self.here.records, &self.here.strategy)?;
+        let entries = control::read(self.here.records, &self.here.strategy)?.entries;
         let wanted = control::mode(&entries, session);
         let obeyed = heard.is_some_and(|heard| heard.snapshot.mode >= wanted);
         if wanted == Mode::Normal || obeyed || flat {

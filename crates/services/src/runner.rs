@@ -4,7 +4,7 @@
 //! its own market it is told of an event only when nothing is on its way any more, so that the journal is that of one
 //! process, byte for byte.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use algotrading::eod::control;
 use algotrading::live::account::{Account, begin};
 use algotrading::live::feeds;
 use algotrading::live::paper::gate;
+use algotrading::live::requests::{Ask, Obeyed};
 use anyhow::{Context, Result, bail};
 use domain::{Calendar, Money, SessionDate, Strategy};
 use engine::{Cancels, Engine, Event, Mode};
@@ -79,8 +80,12 @@ struct Runner<'r, 'a> {
     account: Account,
     own_market: bool,
     seen: Arc<Mutex<Seen>>,
+    obeyed: Obeyed,
+    /// Of requests that make no sense, what was said.
+    said: BTreeSet<String>,
     archived: u64,
-    obeyed: i64,
+    /// When it last read what it is told.
+    read: i64,
     shown: i64,
     /// Whether the books are to be compared before anything is decided.
     due: bool,
@@ -133,8 +138,10 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
     let strategy = warmed(here, &config, first)?;
     let engine = Engine::new(strategy, account.facts.cash, symbols.len(), limits).at_venue(&symbols, cancels);
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let observed = Arc::clone(&seen);
-    let mut trader = Trader::new(engine, desk, log, symbols.len()).observed(Box::new(move |event, _, _| {
+    let obeyed = Obeyed::default();
+    let (observed, hears) = (Arc::clone(&seen), obeyed.clone());
+    let mut trader = Trader::new(engine, desk, log, symbols.len()).observed(Box::new(move |event, note, _| {
+        hears.saw(note);
         let mut seen = observed.lock().unwrap_or_else(PoisonError::into_inner);
         seen.seq += 1;
         seen.resume.saw(event);
@@ -146,8 +153,20 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
     let steps = trader.recover((here.now)())?;
     let mut resume = seen.lock().unwrap_or_else(PoisonError::into_inner).resume;
     here.info("trades", json!({ "broker": name, "steps": steps, "first_session": first }));
-    let mut runner =
-        Runner { here, ports, keeper, account, own_market, seen, archived: 0, obeyed: 0, shown: 0, due: true };
+    let mut runner = Runner {
+        here,
+        ports,
+        keeper,
+        account,
+        own_market,
+        seen,
+        obeyed,
+        said: BTreeSet::new(),
+        archived: 0,
+        read: 0,
+        shown: 0,
+        due: true,
+    };
     runner.already_archived();
     while !here.stopped() {
         runner.look_after(&mut trader)?;
@@ -265,12 +284,12 @@ impl<'a> Runner<'_, 'a> {
     /// Does what people and the guardian say. While that cannot be read, nothing else is done.
     fn obey(&mut self, trader: &mut Running<'a>, at_once: bool) -> Result<()> {
         let Some((session, _)) = trader.position() else { return Ok(()) };
-        if !at_once && self.here.now_ms() - self.obeyed < OBEY_MS {
+        if !at_once && self.here.now_ms() - self.read < OBEY_MS {
             return Ok(());
         }
-        let entries = loop {
-            match control::entries(self.here.records, &self.here.strategy) {
-                Ok(entries) => break entries,
+        let told = loop {
+            match control::read(self.here.records, &self.here.strategy) {
+                Ok(told) => break told,
                 Err(trouble) => self.here.warn(format_args!("trades nothing: {trouble}")),
             }
             if self.here.stopped() {
@@ -280,23 +299,48 @@ impl<'a> Runner<'_, 'a> {
             self.here.rest(1_000);
             self.keeper.renew(self.here.now_ms())?;
         };
-        self.obeyed = self.here.now_ms();
-        let entry = entries.iter().rfind(|entry| entry.from <= session);
-        let mode = entry.map_or(Mode::Normal, |entry| entry.mode);
-        if mode != trader.engine().guard().mode() {
+        self.read = self.here.now_ms();
+        let entry = told.entries.iter().rfind(|entry| entry.from <= session);
+        let wanted = entry.map_or(Mode::Normal, |entry| entry.mode);
+        // Flat is what the broker says: until its books are known, what works is cancelled and no more.
+        let mode = if wanted == Mode::Flatten && !self.compare(trader)? { Mode::Cancel } else { wanted };
+        let now = trader.engine().guard().mode();
+        if mode != now && (mode == wanted || now < mode) {
             let note = entry.map_or_else(String::new, |entry| format!("{}: {}", entry.by, entry.reason));
             trader.control(mode, &note)?;
+            self.due |= mode == Mode::Flatten;
             self.here.info("obeys", json!({ "mode": mode }));
             self.show(trader, "trading")?;
+        }
+        for request in told.requests() {
+            let request = match request {
+                Ok(request) if self.obeyed.has(&request) => continue,
+                Ok(request) => request,
+                Err(sentence) => {
+                    if self.said.insert(sentence.clone()) {
+                        self.here.warn(sentence);
+                    }
+                    continue;
+                }
+            };
+            match request.ask {
+                // What nobody has compared nobody can accept.
+                Ask::Accept if !self.compare(trader)? => break,
+                Ask::Accept => trader.accept(&request.note())?,
+                Ask::Reenable => trader.reenable(&request.note())?,
+                // That is an entry, and no request as one is told here.
+                Ask::Control(_) => continue,
+            }
+            self.here.info("obeys", json!({ "ask": request.ask, "by": request.by }));
         }
         Ok(())
     }
 
-    /// Compares the books if that is due and the broker answers.
-    fn compare(&mut self, trader: &mut Running<'a>) -> Result<()> {
+    /// Compares the books if that is due and the broker answers. False while it is still due.
+    fn compare(&mut self, trader: &mut Running<'a>) -> Result<bool> {
         self.due |= trader.desk().came_back();
         if !self.due || trader.engine().session().is_none() {
-            return Ok(());
+            return Ok(!self.due);
         }
         if let Books::Compared { differences } = trader.reconcile((self.here.now)(), self.ports.tolerance)? {
             self.due = false;
@@ -306,7 +350,7 @@ impl<'a> Runner<'_, 'a> {
                 self.here.say("WARN", text, json!({ "differences": differences }));
             }
         }
-        Ok(())
+        Ok(!self.due)
     }
 
     /// Shows what it holds, and that it lives.

@@ -12,6 +12,7 @@ use ports::records::{Key, Records};
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Trouble, What, body, put};
+use crate::live::requests::{Ask, Request, Wish};
 
 /// An order to a strategy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,23 +29,46 @@ pub struct Entry {
     pub at: Timestamp,
 }
 
+/// What a strategy was told.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct ControlRecord {
-    entries: Vec<Entry>,
+pub struct Control {
+    /// What it may do from which session on, in the order in which they were added.
+    pub entries: Vec<Entry>,
+    /// What people accept and enable again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<serde_json::Value>,
+}
+
+impl Control {
+    /// What people accept and enable again, for the programs that are always on to obey once each; a sentence for one
+    /// that cannot be obeyed. It is in nobody's way: what stops a strategy stands beside it.
+    pub fn requests(&self) -> impl Iterator<Item = Result<Request, String>> {
+        self.requests.iter().map(|request| {
+            let fit = |request: Request| {
+                anyhow::ensure!(!matches!(request.ask, Ask::Control(_)), "a mode belongs among the entries");
+                let Request { ask, by, reason, at } = request;
+                Ok(Wish { ask, by, reason }.checked()?.at(at))
+            };
+            serde_json::from_value(request.clone())
+                .map_err(Into::into)
+                .and_then(fit)
+                .map_err(|error| format!("the request {request} of the control record is not obeyed: {error}"))
+        })
+    }
 }
 
 fn key(strategy: &str) -> Key {
     Key::new("control", strategy)
 }
 
-/// All entries of a strategy, in the order in which they were added.
+/// All that a strategy was told.
 ///
 /// # Errors
 /// The record cannot be read: then nothing may be traded.
-pub fn entries(records: &dyn Records, strategy: &str) -> Outcome<Vec<Entry>> {
+pub fn read(records: &dyn Records, strategy: &str) -> Outcome<Control> {
     let key = key(strategy);
-    let record = records.get(&key)?.map(|record| body::<ControlRecord>(&key, &record)).transpose()?;
-    Ok(record.unwrap_or_default().entries)
+    let record = records.get(&key)?.map(|record| body(&key, &record)).transpose()?;
+    Ok(record.unwrap_or_default())
 }
 
 /// The mode in force at a session.
@@ -62,7 +86,7 @@ pub fn add(records: &dyn Records, strategy: &str, entry: &Entry, lift: bool) -> 
     for _ in 0..8 {
         let seen = records.get(&key)?;
         let version = seen.as_ref().map_or(0, |record| record.version);
-        let mut record: ControlRecord = seen.map(|record| body(&key, &record)).transpose()?.unwrap_or_default();
+        let mut record: Control = seen.map(|record| body(&key, &record)).transpose()?.unwrap_or_default();
         if !lift && mode(&record.entries, entry.from) >= entry.mode {
             return Ok(false);
         }

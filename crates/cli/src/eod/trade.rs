@@ -104,7 +104,7 @@ pub fn is_recorded(lake: &Lake, strategy: &str, session: SessionDate) -> Outcome
 /// # Errors
 /// No such strategy, no bars, a model that says other than what was scored, a lake that cannot be written.
 pub fn trade(location: &str, records: &dyn Records, strategy: &str, session: SessionDate) -> Outcome<Traded> {
-    let entries = control::entries(records, strategy)?;
+    let entries = control::read(records, strategy)?.entries;
     let done = run(location, entries, strategy, session);
     done.with_context(|| format!("strategy {strategy}, session {session}")).map_err(Trouble::of(What::TaskFailed))
 }

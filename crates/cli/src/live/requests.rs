@@ -155,6 +155,12 @@ impl Obeyed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a request was.
+    #[must_use]
+    pub fn has(&self, request: &Request) -> bool {
+        self.names().contains(&request.id())
+    }
+
     /// Learns from a note of the journal.
     pub fn saw(&self, note: Option<&str>) {
         if let Some(id) = id_in(note) {
@@ -204,8 +210,7 @@ impl Requests {
                 }
             }
         }
-        let obeyed = self.obeyed.names();
-        Ok(self.known.iter().filter(|request| !obeyed.contains(&request.id())).cloned().collect())
+        Ok(self.known.iter().filter(|request| !self.obeyed.has(request)).cloned().collect())
     }
 
     fn learn(&mut self, text: &[u8]) {

@@ -5,8 +5,11 @@ use algotrading::eod::tables::{self, Cell};
 use algotrading::eod::trade::trade;
 use algotrading::eod::watch::{Ports, Watched, Which, watch};
 use algotrading::eod::{Outcome, What};
+use algotrading::live::requests::Ask;
 use lake::Lake;
 use ports::embedded::{KeptFigures, KeptNotices};
+use ports::records::{Key, Put, Records};
+use serde_json::json;
 
 use crate::support::{Place, at, date, root};
 
@@ -56,7 +59,7 @@ impl Watch {
     }
 
     fn mode(&self, session: &str) -> Mode {
-        control::mode(&control::entries(&self.place.records(), "sma").unwrap(), date(session))
+        control::mode(&control::read(&self.place.records(), "sma").unwrap().entries, date(session))
     }
 }
 
@@ -129,6 +132,33 @@ fn only_a_person_lifts_what_is_in_force() {
     assert_eq!(watch.mode("2013-03-05"), Mode::Cancel);
     assert!(control::add(&records, "sma", &entry(Mode::Normal), true).unwrap());
     assert_eq!(watch.mode("2013-03-05"), Mode::Normal);
+}
+
+#[test]
+fn what_people_accept_stands_beside_what_stops_a_strategy_and_never_in_its_way() {
+    let watch = Watch::new("");
+    let records = watch.place.records();
+    let request = |ask: &str, reason: &str| json!({"ask": ask, "by": "Ada", "reason": reason, "at": NOW});
+    let key = Key::new("control", "sma");
+    let requests = json!([
+        request("accept", "a late dividend"), {"ask": {"control": "normal"}, "by": "Ada", "reason": "x", "at": NOW},
+        request("reenable", ""), "nonsense", request("reenable", "the splits of today"),
+    ]);
+    let body = json!({ "entries": [], "requests": requests });
+    assert_eq!(records.put(&key, &body, 0).unwrap(), Put::Stored);
+    let entry =
+        Entry { from: date("2013-03-04"), mode: Mode::Flatten, reason: "x".into(), by: "Ada".into(), at: at(NOW) };
+    assert!(control::add(&records, "sma", &entry, false).unwrap());
+    assert_eq!(watch.mode("2013-03-05"), Mode::Flatten);
+    assert_eq!(records.get(&key).unwrap().unwrap().body["requests"], requests, "an entry leaves them as they are");
+    let told: Vec<_> = control::read(&records, "sma").unwrap().requests().collect();
+    let obeyed: Vec<_> = told.iter().flatten().map(|request| request.ask.clone()).collect();
+    assert_eq!(obeyed, [Ask::Accept, Ask::Reenable]);
+    let refused: Vec<_> = told.iter().filter_map(|request| request.as_ref().err()).collect();
+    for (refused, words) in refused.iter().zip(["a mode belongs among the entries", "a reason is needed", "nonsense"]) {
+        assert!(refused.contains(words), "{refused}");
+    }
+    assert_eq!(refused.len(), 3);
 }
 
 #[test]
