@@ -2,22 +2,20 @@
 DynamoDB. They trade what one process trades, byte for byte, whoever is killed when, and are stopped from outside.
 """
 
+import datetime
 import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
-import uuid
 
-import boto3
 import pytest
 
 from harness import servers
+from harness.trading import PROGRAMS, Trading
 
-PROGRAMS = ("market-data-adapter", "broker-adapter", "strategy-runner", "guardian")
 RUN_FILE = """[strategy]
 name = "ema"
 fast = 2
@@ -39,8 +37,8 @@ spread_bps = 2
 volume_share_max = 0.1
 borrow_bps = 50
 """
-BEGIN, END, LAST = "2013-02-14", "2013-02-26", "2013-02-26"
-LIMITS = "[limits]\nmissing = \"reduce_only\"\n"
+BEGIN, LAST = "2013-02-14", "2013-02-26"
+SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
 
 
 @pytest.fixture(scope="module")
@@ -64,147 +62,9 @@ def lake(tmp_path_factory):
     return out / "lake"
 
 
-class Trading:
-    """Everything around the programs, under names of its own, and the programs that were started."""
-
-    def __init__(self, emulator, lake, folder, begin=BEGIN, end=END, slow=4):
-        self.emulator, self.folder, self.name = emulator.url, folder, f"t-{uuid.uuid4().hex[:8]}"
-        self.begin, self.end, self.lake = begin, end, lake
-        self.started: dict[str, subprocess.Popen] = {}
-        self.session = boto3.Session("test", servers.CREDENTIALS["AWS_SECRET_ACCESS_KEY"], region_name=servers.REGION)
-        self.run_file = folder / "ema.toml"
-        self.run_file.write_text(RUN_FILE.format(begin=begin, end=end, slow=slow))
-        self._tables()
-        self._queues()
-        self.client("kinesis").create_stream(StreamName=self.name, ShardCount=1)
-        self.topic = self.client("sns").create_topic(Name=self.name)["TopicArn"]
-        self._lake()
-
-    def client(self, service):
-        return self.session.client(service, endpoint_url=self.emulator)
-
-    def _tables(self):
-        dynamodb = self.client("dynamodb")
-        for table, keys in (("records", (("pk", "S"), ("sk", "S"))), ("journal", (("strategy", "S"), ("seq", "N")))):
-            dynamodb.create_table(
-                TableName=f"{self.name}-{table}", BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, kind in keys],
-                KeySchema=[{"AttributeName": keys[0][0], "KeyType": "HASH"}, {"AttributeName": keys[1][0], "KeyType": "RANGE"}],
-            )
-
-    def _queues(self):
-        sqs = self.client("sqs")
-        make = lambda name: sqs.create_queue(QueueName=f"{self.name}-{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        self.orders, self.executions = make("orders"), make("executions")
-
-    def _lake(self):
-        s3 = self.client("s3")
-        for bucket in (self.name, f"{self.name}-archive"):
-            s3.create_bucket(Bucket=bucket)
-        for file in self.lake.rglob("*"):
-            if file.is_file():
-                s3.put_object(Bucket=self.name, Key=f"lake/{file.relative_to(self.lake).as_posix()}", Body=file.read_bytes())
-        s3.put_object(Bucket=self.name, Key="lake/strategies/ema.toml", Body=self.run_file.read_bytes())
-        s3.put_object(Bucket=self.name, Key="lake/watch/limits.toml", Body=LIMITS.encode())
-
-    def environment(self, **more):
-        return servers.environment({
-            "AWS_ENDPOINT_URL": self.emulator, "LAKE": f"s3://{self.name}/lake", "RECORDS_TABLE": f"{self.name}-records",
-            "METRICS_NAMESPACE": self.name, "STRATEGY": "ema", "FEED": "replay", "SPEED": "max", "MARKET_STREAM": self.name,
-            "BROKER": "paper", "ORDERS_QUEUE_URL": self.orders, "EXECUTIONS_QUEUE_URL": self.executions,
-            "JOURNAL_TABLE": f"{self.name}-journal", "ARCHIVE": f"s3://{self.name}-archive/journal", "MODE": "live",
-            "TOPIC_ARN": self.topic, "LEASE_SECONDS": "2", "STALE_SECONDS": "3", "GRACE_SECONDS": "2",
-        } | more)
-
-    def start(self, *programs, **more):
-        for program in programs:
-            with (self.folder / f"{program}.log").open("ab") as log:
-                self.started[program] = subprocess.Popen(
-                    [servers.binaries() / program], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    env=self.environment(**more), start_new_session=True,
-                )
-
-    def log(self, program):
-        file = self.folder / f"{program}.log"
-        return file.read_text(errors="replace") if file.exists() else ""
-
-    def logs(self):
-        return "\n".join(f"--- {program}\n{self.log(program)[-4000:]}" for program in PROGRAMS)
-
-    def journal(self):
-        """The lines of the journal, in order."""
-        pages = self.client("dynamodb").get_paginator("query").paginate(
-            TableName=f"{self.name}-journal", KeyConditionExpression="strategy = :s",
-            ExpressionAttributeValues={":s": {"S": "ema"}}, ConsistentRead=True,
-        )
-        return [item["line"]["S"] for page in pages for item in page["Items"]]
-
-    def record(self, partition):
-        item = self.client("dynamodb").get_item(
-            TableName=f"{self.name}-records", Key={"pk": {"S": partition}, "sk": {"S": "ema"}}, ConsistentRead=True,
-        ).get("Item")
-        return json.loads(item["body"]["S"]) if item else None
-
-    def control(self, mode, session):
-        """A person writes a control record."""
-        entry = {"from": session, "mode": mode, "reason": "a test", "by": "a person", "at": "2013-03-01T00:00:00Z"}
-        self._told({"entries": [entry]})
-
-    def ask(self, *asks):
-        """A person accepts, or enables again."""
-        told = {"reason": "a test", "by": "a person", "at": "2013-03-01T00:00:00Z"}
-        self._told({"entries": [], "requests": [{"ask": ask} | told for ask in asks]})
-
-    def _told(self, body):
-        self.client("dynamodb").put_item(TableName=f"{self.name}-records", Item={
-            "pk": {"S": "control"}, "sk": {"S": "ema"}, "version": {"N": "1"}, "writer": {"S": "test"},
-            "body": {"S": json.dumps(body)},
-        })
-
-    def wait(self, what, seconds=90, alive=("market-data-adapter", "broker-adapter", "strategy-runner")):
-        deadline = time.monotonic() + seconds
-        while not (found := what()):
-            assert time.monotonic() < deadline, f"it does not come to that\n{self.logs()}"
-            for program in alive:
-                process = self.started.get(program)
-                assert process is None or process.poll() is None, f"{program} ended\n{self.logs()}"
-            time.sleep(0.1)
-        return found
-
-    def closed(self, session=LAST):
-        """Whether a session has closed in the journal."""
-        live = self.record("live")
-        snapshot = live and live["snapshot"]
-        return snapshot and snapshot["closed"] and snapshot["session"] == session
-
-    def embedded(self):
-        """The journal of one process that does the same."""
-        out = self.folder / "paper"
-        shutil.rmtree(out, ignore_errors=True)
-        subprocess.run(
-            [servers.binaries() / "algotrading", "paper", self.run_file, "--lake", self.lake, "--out", out],
-            check=True, capture_output=True, env=servers.environment(),
-        )
-        return (out / "journal.jsonl").read_text().splitlines()
-
-    def stop(self):
-        """Tells everybody to stop; gives the exit codes."""
-        for process in self.started.values():
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        codes = {}
-        for program, process in self.started.items():
-            try:
-                codes[program] = process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                codes[program] = process.wait()
-        return codes
-
-
 @pytest.fixture
 def trading(offline, lake, tmp_path):
-    made = Trading(offline, lake, tmp_path)
+    made = Trading(offline, lake, tmp_path, RUN_FILE.format(begin=BEGIN, end=LAST, slow=4))
     try:
         yield made
     finally:
@@ -222,7 +82,7 @@ def same(trading):
 
 def test_three_processes_trade_what_one_process_trades_byte_for_byte(trading):
     trading.start("market-data-adapter", "broker-adapter", "strategy-runner")
-    trading.wait(trading.closed)
+    trading.wait(lambda: trading.closed(LAST))
     digest = same(trading)
     assert trading.record("live")["sha256"] == digest
     # The books agree, and every closed session is in the archive, the parts in one piece.
@@ -251,7 +111,7 @@ def test_whoever_is_killed_when_the_journal_comes_out_the_same(trading, seed):
     trading.start(*programs, SPEED="60", STALE_SECONDS="120")
     kills = 0
     deadline = time.monotonic() + 240
-    while not trading.closed():
+    while not trading.closed(LAST):
         assert time.monotonic() < deadline, f"it does not end\n{trading.logs()}"
         time.sleep(dice.uniform(0.3, 2.5))
         if kills < 10:
@@ -273,16 +133,16 @@ def test_a_second_runner_is_turned_away_in_one_sentence(trading):
     [line] = second.stdout.splitlines()
     told = json.loads(line)
     assert told["level"] == "ERROR" and told["message"].startswith("another program writes the journal of ema: it is strategy-runner ")
-    trading.wait(trading.closed)
+    trading.wait(lambda: trading.closed(LAST))
     same(trading)
 
 
 def test_a_strategy_has_seen_the_past_before_its_first_session(offline, lake, tmp_path):
     # Ten bars are needed, and eight are told.
-    trading = Trading(offline, lake, tmp_path, begin="2012-06-01", slow=10)
+    trading = Trading(offline, lake, tmp_path, RUN_FILE.format(begin="2012-06-01", end=LAST, slow=10))
     try:
         trading.start("market-data-adapter", "broker-adapter", "strategy-runner", REPLAY_AFTER="2013-02-13")
-        trading.wait(trading.closed)
+        trading.wait(lambda: trading.closed(LAST))
         lines = trading.journal()
         assert json.loads(lines[1])["event"]["session_opened"]["date"] == BEGIN
         assert any('"ordered"' in line for line in lines), "it never decided"
@@ -298,7 +158,8 @@ def test_a_strategy_has_seen_the_past_before_its_first_session(offline, lake, tm
 
 
 @pytest.mark.parametrize(("program", "more", "words"), [
-    ("market-data-adapter", {"FEED": "alpaca"}, "the feed `alpaca` is not built in yet"),
+    ("market-data-adapter", {"FEED": "alpaca"}, "BROKER_SECRET is not set"),
+    ("market-data-adapter", {"FEED": "alpacca"}, "FEED is `alpacca`; it must be replay, alpaca, alpaca:sip, file:PATH or stdin"),
     ("broker-adapter", {"BROKER": "fix"}, "the broker `fix` is not built in yet"),
     ("broker-adapter", {"BROKER": "alpaca", "BROKER_SECRET": "nobody"}, "Secrets Manager GetSecretValue on `nobody`: not found"),
     ("strategy-runner", {"STRATEGY": "nobody"}, "the lake has no `strategies/nobody.toml`"),
@@ -312,6 +173,51 @@ def test_what_cannot_be_is_said_in_one_sentence(trading, program, more, words):
     assert told["level"] == "ERROR" and words in told["message"], line
 
 
+@pytest.fixture
+def prices():
+    """The fake of Alpaca's prices, with a minute and the bars of every day of the last two weeks."""
+    now = datetime.datetime.now(datetime.UTC)
+    command = [servers.binaries() / "examples/alpaca_prices", now.strftime("%Y-%m-%dT%H:%M:%SZ")]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(server.stdout.readline())
+        for days in range(1, 15):
+            date = (now - datetime.timedelta(days)).strftime("%Y-%m-%d")
+            lines = [{"minute": {"symbol": "AAPL", "start": f"{date}T15:00:00Z", "bar": [18510, 18520, 18500, 18515, 1000]}}]
+            lines += [{"day": {"symbol": symbol, "date": date, "bar": [18510, 18520, 18500, 18517, 9000]}} for symbol in SYMBOLS]
+            for line in lines:
+                server.stdin.write(json.dumps(line) + "\n")
+                server.stdin.flush()
+                assert server.stdout.readline() == "done\n"
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_alpacas_prices_come_onto_the_stream_after_the_session_that_was_told(trading, prices):
+    secret = {"key_id": "PKDATAKEY", "secret_key": "a-very-secret-data-secret", "data_url": f"http://127.0.0.1:{prices}", "stream_url": f"ws://127.0.0.1:{prices}"}
+    trading.client("secretsmanager").create_secret(Name=trading.name, SecretString=json.dumps(secret))
+    told = (datetime.date.today() - datetime.timedelta(10)).isoformat()
+    heard = {"opened": told, "closed": told, "actions": [], "bars": [], "last": {}}
+    trading.put("feed", {"seq": 7, "heard": heard, "waiting": []})
+    run = lambda: trading.start("market-data-adapter", FEED="alpaca", BROKER_SECRET=trading.name)
+    run()
+    closes = lambda count: lambda: [one["what"] for one in trading.market()].count("closed") >= count and trading.market()
+    trading.wait(closes(2))
+    # Whenever it is killed, what follows has the next number.
+    trading.started["market-data-adapter"].kill()
+    trading.started["market-data-adapter"].wait()
+    run()
+    told = trading.wait(closes(4))
+    numbers = [one["seq"] for one in told]
+    assert sorted(set(numbers)) == list(range(8, max(numbers) + 1))
+    whats = [next(iter(one["what"])) if isinstance(one["what"], dict) else one["what"] for one in told]
+    assert whats[:8] == ["opened", "price", *["bar"] * 5, "closed"]
+    assert told[1]["what"]["price"]["sym"] == "AAPL" and told[2]["what"]["bar"]["shown"][3] == "185.17"
+    assert "a-very-secret" not in trading.log("market-data-adapter")
+
+
 def held(trading):
     account = trading.record("account")
     return account and account["status"]["holdings"]
@@ -323,7 +229,7 @@ def test_a_control_record_flattens(trading):
     session = trading.record("live")["snapshot"]["session"]
     trading.control("flatten", session)
     trading.wait(lambda: trading.record("account")["flat"])
-    trading.wait(trading.closed)
+    trading.wait(lambda: trading.closed(LAST))
     assert trading.record("account")["flat"]
     live = trading.record("live")["snapshot"]
     assert live["mode"] == "flatten" and not live["orders"]
@@ -343,7 +249,7 @@ def test_what_a_person_accepts_or_enables_again_is_obeyed_once(trading):
     trading.started["strategy-runner"].kill()
     trading.started["strategy-runner"].wait()
     trading.start("strategy-runner", SPEED="30")
-    trading.wait(trading.closed)
+    trading.wait(lambda: trading.closed(LAST))
     assert counted() == [1, 1]
     assert sum("a person: a test (request " in line for line in trading.journal()) == 2
 

@@ -1,23 +1,37 @@
 //! The market data adapter: a feed onto the market stream, every event under a number.
 //!
 //! A replay numbers what the lake has from its first session on, so that whoever is started again gives every event the
-//! same number; how far it came is a record, and what is told twice is known by its number.
+//! same number; how far it came is a record. What does not come again as it was is written down, numbered, before it is
+//! put, and put again after a restart. Either way a reader knows by the number what is told twice.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use algotrading::live::feeds::{FromLake, FromText};
 use anyhow::{Context, Result, bail};
-use domain::SessionDate;
+use brokers::alpaca::data::{AlpacaFeed, DataSettings};
+use domain::{ActionKind, InstrumentId, Price, SessionDate, Symbol, Timestamp};
 use ports::stream::Stream;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trading::tape;
 use trading::{Feed, Market, Next};
 
 use crate::Here;
 
+/// A feed that is open, and what it has to say to people.
+pub struct Open {
+    /// The feed.
+    pub feed: Box<dyn Feed>,
+    /// Sentences, each once.
+    pub said: Box<dyn Fn() -> Vec<String>>,
+}
+
+/// Opens a feed of symbols that tells what follows on a session.
+pub type Opens = Box<dyn FnOnce(&[Symbol], Option<SessionDate>) -> Result<Open>>;
+
 /// Where events come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The lake's sessions, after one or from the run file's first on.
     Replay {
@@ -26,8 +40,21 @@ pub enum Source {
         /// Time between sessions.
         pace: Duration,
     },
-    /// Lines of text; `-` is standard input.
-    Text(PathBuf),
+    /// Lines of a file.
+    File(PathBuf),
+    /// What happens now.
+    Live(Opens),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self {
+            Self::Replay { .. } => "Replay",
+            Self::File(_) => "File",
+            Self::Live(_) => "Live",
+        };
+        f.write_str(text)
+    }
 }
 
 impl Source {
@@ -41,13 +68,26 @@ impl Source {
                 let after = after.map(|text| crate::here::date("REPLAY_AFTER", text)).transpose()?;
                 Ok(Self::Replay { after, pace: pace(speed.unwrap_or("1"))? })
             }
-            "stdin" => Ok(Self::Text("-".into())),
-            "alpaca" => bail!("the feed `alpaca` is not built in yet; FEED may be replay, file:PATH or stdin"),
+            "stdin" => Ok(Self::Live(Box::new(|symbols, _| {
+                let feed = FromText::open("-".as_ref(), symbols)?;
+                Ok(Open { feed: Box::new(feed), said: Box::new(Vec::new) })
+            }))),
             other => match other.strip_prefix("file:") {
-                Some(path) => Ok(Self::Text(path.into())),
-                None => bail!("FEED is `{other}`; it must be replay, file:PATH or stdin"),
+                Some(path) => Ok(Self::File(path.into())),
+                None => bail!("FEED is `{other}`; it must be replay, alpaca, alpaca:sip, file:PATH or stdin"),
             },
         }
+    }
+
+    /// Alpaca's prices.
+    #[must_use]
+    pub fn alpaca(settings: DataSettings, clock: fn() -> Timestamp) -> Self {
+        Self::Live(Box::new(move |symbols, after| {
+            let feed =
+                AlpacaFeed::connect(settings, symbols, after, clock).context("cannot begin with Alpaca's prices")?;
+            let said = feed.said();
+            Ok(Open { feed: Box::new(feed), said: Box::new(move || said.take()) })
+        }))
     }
 }
 
@@ -64,25 +104,37 @@ fn pace(speed: &str) -> Result<Duration> {
 
 /// What stands in the records about the stream.
 const FEED: &str = "feed";
+/// Events that are written down and put together at most.
+const AT_ONCE: usize = 200;
 
 /// Publishes until it is told to stop.
 ///
 /// # Errors
 /// The feed or the stream fails for good.
-pub fn run(here: &Here<'_>, stream: &dyn Stream, source: &Source) -> Result<()> {
+pub fn run(here: &Here<'_>, stream: &dyn Stream, source: Source) -> Result<()> {
     let config = here.config()?;
-    let symbols = config.data.symbols.clone();
-    let told = here.shown(FEED)?.and_then(|body| body["seq"].as_u64()).unwrap_or(0);
-    let (mut feed, pace): (Box<dyn Feed>, Duration) = match source {
+    let symbols = &config.data.symbols;
+    match source {
         Source::Replay { after, pace } => {
-            (Box::new(FromLake::after(&here.location, &config.data, *after, false)?), *pace)
+            let mut feed = FromLake::after(&here.location, &config.data, after, false)?;
+            again(here, stream, symbols, &mut feed, Some(pace))
         }
-        Source::Text(path) => (Box::new(FromText::open(path, &symbols)?), Duration::ZERO),
-    };
-    // Standard input does not come again; everything else begins anew.
-    let mut seq = if *source == Source::Text("-".into()) { told } else { 0 };
+        Source::File(path) => again(here, stream, symbols, &mut FromText::open(&path, symbols)?, None),
+        Source::Live(opens) => live(here, stream, symbols, opens),
+    }
+}
+
+/// Publishes a feed that begins anew whenever it is opened. With a pace it is told session by session.
+fn again(
+    here: &Here<'_>,
+    stream: &dyn Stream,
+    symbols: &[Symbol],
+    feed: &mut dyn Feed,
+    pace: Option<Duration>,
+) -> Result<()> {
+    let told = here.shown(FEED)?.and_then(|body| body["seq"].as_u64()).unwrap_or(0);
     here.info("publishes market events", json!({ "after": told }));
-    let (mut waiting, mut over) = (Vec::new(), false);
+    let (mut seq, mut waiting, mut over) = (0, Vec::new(), false);
     while !here.stopped() {
         here.beat();
         if over {
@@ -95,21 +147,19 @@ pub fn run(here: &Here<'_>, stream: &dyn Stream, source: &Source) -> Result<()> 
             Next::Event(event) => {
                 seq += 1;
                 if seq > told {
-                    waiting.extend(tape::write(seq, &event, &symbols));
+                    waiting.extend(tape::write(seq, &event, symbols));
                 }
             }
             Next::Nothing => {}
             Next::End => over = true,
         }
-        // A replay is told session by session, everything else as it comes.
-        let due = over || closed || matches!(source, Source::Text(_));
-        if due && !waiting.is_empty() {
+        if (over || closed || pace.is_none()) && !waiting.is_empty() {
             stream.put(&waiting)?;
             here.show(FEED, &json!({ "seq": seq }))?;
             waiting.clear();
             if closed {
                 here.info("a session was told", json!({ "seq": seq }));
-                rest(here, pace);
+                rest(here, pace.unwrap_or_default());
             }
         }
         if over {
@@ -117,6 +167,132 @@ pub fn run(here: &Here<'_>, stream: &dyn Stream, source: &Source) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// What was told, as a record.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Told {
+    /// Number of the last event.
+    seq: u64,
+    #[serde(default)]
+    heard: Heard,
+    /// Messages that may not have been put.
+    #[serde(default)]
+    waiting: Vec<String>,
+}
+
+/// Publishes what happens now.
+fn live(here: &Here<'_>, stream: &dyn Stream, symbols: &[Symbol], opens: Opens) -> Result<()> {
+    let body = here.shown(FEED)?.unwrap_or_else(|| json!({ "seq": 0 }));
+    let mut told: Told = serde_json::from_value(body).context("the record of what was published makes no sense")?;
+    if !told.waiting.is_empty() {
+        stream.put(&told.waiting)?;
+    }
+    let Open { mut feed, said } = opens(symbols, told.heard.after())?;
+    here.info("publishes market events", json!({ "after": told.seq }));
+    let (mut over, mut failed) = (false, None);
+    while !here.stopped() {
+        here.beat();
+        if over {
+            here.rest(200);
+            continue;
+        }
+        told.waiting.clear();
+        let (mut wait, mut closed) = (200, false);
+        // What has come together is written down together; and nothing that came is lost with what did not.
+        while told.waiting.len() < AT_ONCE {
+            match feed.next(wait) {
+                Ok(Next::Event(event)) if told.heard.is_new(&event, symbols) => {
+                    told.seq += 1;
+                    told.waiting.extend(tape::write(told.seq, &event, symbols));
+                    closed |= event == Market::Closed;
+                }
+                Ok(Next::Event(_)) => {}
+                Ok(Next::Nothing) => break,
+                Ok(Next::End) => {
+                    over = true;
+                    break;
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            wait = 0;
+        }
+        said().into_iter().for_each(|sentence| here.warn(sentence));
+        if !told.waiting.is_empty() {
+            here.show(FEED, &serde_json::to_value(&told)?)?;
+            stream.put(&told.waiting)?;
+        }
+        if closed {
+            here.info("a session was told", json!({ "seq": told.seq }));
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        if over {
+            here.info("the feed has ended", json!({ "seq": told.seq }));
+        }
+    }
+    Ok(())
+}
+
+/// How far the market was told: a feed that tells a session again, perhaps in another order, adds what is new.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Heard {
+    opened: Option<SessionDate>,
+    closed: Option<SessionDate>,
+    actions: Vec<(Symbol, ActionKind)>,
+    bars: BTreeSet<Symbol>,
+    last: BTreeMap<Symbol, (Timestamp, Price)>,
+}
+
+impl Heard {
+    /// The session that everything is to follow on.
+    fn after(&self) -> Option<SessionDate> {
+        let before = |date: SessionDate| SessionDate::from_days(date.days() - 1);
+        self.closed.or_else(|| self.opened.map(before))
+    }
+
+    /// Hears an event; false for one that was told before.
+    fn is_new(&mut self, event: &Market, symbols: &[Symbol]) -> bool {
+        let open = self.opened.is_some() && self.opened != self.closed;
+        let symbol = |instrument: InstrumentId| symbols.get(instrument.index()).cloned();
+        match event {
+            Market::Opened(session) => {
+                let new = self.opened < Some(session.date);
+                if new {
+                    *self = Self { opened: Some(session.date), closed: self.closed, ..Self::default() };
+                }
+                new
+            }
+            Market::Action(action) => {
+                let new = symbol(action.instrument).map(|symbol| (symbol, action.kind));
+                let new = new.filter(|new| open && !self.actions.contains(new));
+                self.actions.extend(new.clone());
+                new.is_some()
+            }
+            Market::Price { instrument, at, price, .. } => {
+                let Some(symbol) = symbol(*instrument).filter(|_| open) else { return false };
+                let last = self.last.get(&symbol);
+                let new = last.is_none_or(|(last, known)| last < at || last == at && known != price);
+                if new {
+                    self.last.insert(symbol, (*at, *price));
+                }
+                new
+            }
+            Market::Bar { bar, .. } => {
+                let today = open && self.opened == Some(bar.session);
+                today && symbol(bar.instrument).is_some_and(|symbol| self.bars.insert(symbol))
+            }
+            Market::Closed => {
+                self.closed = self.opened;
+                open
+            }
+            Market::Clock(_) => true,
+        }
+    }
 }
 
 fn rest(here: &Here<'_>, pace: Duration) {
@@ -134,11 +310,7 @@ mod tests {
     #[test]
     fn a_feed_that_is_not_there_is_said_to_be_so() {
         let complaint = |feed| Source::parse(feed, None, None).err().map(|error| error.to_string()).unwrap_or_default();
-        assert_eq!(
-            complaint("alpaca"),
-            "the feed `alpaca` is not built in yet; FEED may be replay, file:PATH or stdin"
-        );
-        assert_eq!(complaint("reply"), "FEED is `reply`; it must be replay, file:PATH or stdin");
+        assert_eq!(complaint("reply"), "FEED is `reply`; it must be replay, alpaca, alpaca:sip, file:PATH or stdin");
         assert_eq!(pace("60").ok(), Some(Duration::from_secs(1)));
         assert!(pace("0").is_err() && pace("-1").is_err() && pace("fast").is_err());
     }

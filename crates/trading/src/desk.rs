@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use domain::{Fill, InstrumentId, Order, OrderId, Quantity, Ratio, SessionDate, Symbol, Timestamp};
+use domain::{Calendar, Fill, InstrumentId, Order, OrderId, Quantity, Ratio, SessionDate, Symbol, Timestamp};
 use engine::{Approved, Cancels, Command, Engine, EngineError, Event, Idle, OrderEnd};
 
 use crate::broker::{Broker, BrokerEvent, ClientOrderId, Execution, Failure, OrderStatus, Owner, State, Ticket};
@@ -33,8 +33,8 @@ struct Kept {
     approved: Approved,
     admitted: bool,
     stage: Stage,
-    /// When the engine decided it.
-    decided: Timestamp,
+    /// Until when it may leave, unless it only reduces a position.
+    good_until: Timestamp,
     /// Absolute quantity that the engine knows to be filled.
     filled: Quantity,
     /// A cancel is wanted, and whether it has left.
@@ -56,6 +56,11 @@ const SETTLE: i64 = 5_000_000_000;
 const RETRY: (i64, i64) = (1_000_000_000, 60_000_000_000);
 /// How long an order that may build a position waits for a broker that is not reached: after that it is of another time.
 const PATIENCE: i64 = 30 * 60 * 1_000_000_000;
+const TOO_LATE: &str = "the broker was not reached for 30 minutes";
+/// Answers that do not come, one after the other, before a broker counts as one that is not reached.
+const UNCLEAR_MAX: u32 = 2;
+/// For [`Stage::Unsure`]: reckoned from the next look at the clock, because the call itself took time.
+const UNSET: Timestamp = Timestamp::from_nanos(i64::MAX - 1);
 /// Orders that are over and still known, so that what is told late counts once.
 const REMEMBERED: usize = 10_000;
 
@@ -81,6 +86,8 @@ pub struct Desk<B> {
     now: Timestamp,
     retry_at: Timestamp,
     failures: u32,
+    /// How often unsure orders were asked about.
+    asked: usize,
     trouble: Option<String>,
 }
 
@@ -104,6 +111,7 @@ impl<B: Broker> Desk<B> {
             now: Timestamp::default(),
             retry_at: Timestamp::default(),
             failures: 0,
+            asked: 0,
             trouble: None,
         }
     }
@@ -184,7 +192,7 @@ impl<B: Broker> Desk<B> {
             match command {
                 Command::Submit(approved) => {
                     let order = approved.order();
-                    self.keep(approved, Stage::Waiting);
+                    self.keep(approved, Stage::Waiting, self.good_until(false));
                     match self.waiting.back_mut().filter(|_| order.group.is_some() && last_group == order.group) {
                         Some(batch) => batch.push(order.id),
                         None => self.waiting.push_back(vec![order.id]),
@@ -224,7 +232,8 @@ impl<B: Broker> Desk<B> {
             match command {
                 Command::Submit(approved) => {
                     let order = *approved.order();
-                    self.keep(approved, Stage::Unsure { again_from: later(self.now, SETTLE) });
+                    let again_from = later(self.now, SETTLE);
+                    self.keep(approved, Stage::Unsure { again_from }, self.good_until(true));
                     let admitted = self.gate.admit(plain(order)).is_ok();
                     if let Some(kept) = self.orders.get_mut(&order.id) {
                         kept.admitted = admitted;
@@ -256,12 +265,25 @@ impl<B: Broker> Desk<B> {
         self.retry_at = self.now;
     }
 
-    fn keep(&mut self, approved: &Approved, stage: Stage) {
-        let (order, decided) = (*approved.order(), self.now);
+    fn keep(&mut self, approved: &Approved, stage: Stage, good_until: Timestamp) {
+        let order = *approved.order();
         let (approved, filled) = (*approved, Quantity::ZERO);
-        let kept = Kept { order, approved, admitted: false, stage, decided, filled, cancel: None };
+        let kept = Kept { order, approved, admitted: false, stage, good_until, filled, cancel: None };
         self.orders.insert(order.id, kept);
         self.alive.insert(order.id);
+    }
+
+    /// Until when what is decided may build a position: what follows from a close is for the next session's open. When
+    /// something was decided before a restart is known by its session alone.
+    fn good_until(&self, before_a_restart: bool) -> Timestamp {
+        let sessions = Calendar::nyse().sessions();
+        let at = self.session.map_or(0, |date| sessions.partition_point(|session| session.date < date));
+        match (sessions.get(at), sessions.get(at + 1)) {
+            (Some(last), Some(next)) if last.close <= self.now && (before_a_restart || self.now < next.open) => {
+                later(next.open, PATIENCE)
+            }
+            _ => later(self.now, PATIENCE),
+        }
     }
 
     fn living(&self) -> impl Iterator<Item = (OrderId, &Kept)> {
@@ -298,19 +320,40 @@ impl<B: Broker> Desk<B> {
     /// # Errors
     /// [`EngineError`] of the second account.
     pub fn work(&mut self, now: Timestamp) -> Result<(), EngineError> {
-        self.now = self.now.max(now);
+        if now > self.now {
+            self.now = now;
+            let unset = Stage::Unsure { again_from: UNSET };
+            for id in &self.alive {
+                if let Some(kept) = self.orders.get_mut(id).filter(|kept| kept.stage == unset) {
+                    kept.stage = Stage::Unsure { again_from: later(now, SETTLE) };
+                }
+            }
+        }
         self.listen()?;
         if self.connected && self.now >= self.retry_at {
-            let reached = self.ask()? && self.withdraw()? && self.send()?;
-            if reached {
-                (self.failures, self.trouble) = (0, None);
-                if self.living().any(|(_, kept)| matches!(kept.stage, Stage::Unsure { .. })) {
-                    self.retry_at = later(self.now, RETRY.0);
-                }
-            } else {
+            // What concerns one order stands in no other's way: answers about some may take long.
+            let mut way = match self.ask()? {
+                Silences { way: Way::Down, unclear: 1.. } => Way::Hindered,
+                Silences { way, .. } => way,
+            };
+            if way < Way::Down {
+                way = way.max(self.withdraw()?);
+            }
+            if way < Way::Down {
+                way = way.max(self.send()?);
+            }
+            if way == Way::Down {
                 let wait = RETRY.0.saturating_mul(1 << self.failures.min(6)).min(RETRY.1);
                 self.failures += 1;
                 self.retry_at = later(self.now, wait);
+            } else {
+                self.failures = 0;
+                if way == Way::Open {
+                    self.trouble = None;
+                }
+                if self.living().any(|(_, kept)| matches!(kept.stage, Stage::Unsure { .. })) {
+                    self.retry_at = later(self.now, RETRY.0);
+                }
             }
         }
         self.give_up()?;
@@ -319,17 +362,16 @@ impl<B: Broker> Desk<B> {
 
     /// Ends what would build a position and has waited too long for a broker that is not reached.
     fn give_up(&mut self) -> Result<(), EngineError> {
-        let tired = |kept: &Kept| {
-            kept.stage == Stage::Waiting
-                && !kept.order.reduce_only
-                && self.now.nanos().saturating_sub(kept.decided.nanos()) > PATIENCE
-        };
-        let ended: Vec<OrderId> =
-            self.waiting.iter().flatten().filter(|id| self.orders.get(id).is_some_and(tired)).copied().collect();
+        let of_another_time = |id: &&OrderId| self.orders.get(id).is_some_and(|kept| self.is_too_late(kept));
+        let ended: Vec<OrderId> = self.waiting.iter().flatten().filter(of_another_time).copied().collect();
         for id in ended {
-            self.end(id, OrderEnd::Expired, Some("the broker was not reached for 30 minutes".to_owned()))?;
+            self.end(id, OrderEnd::Expired, Some(TOO_LATE.to_owned()))?;
         }
         Ok(())
+    }
+
+    fn is_too_late(&self, kept: &Kept) -> bool {
+        kept.stage == Stage::Waiting && !kept.order.reduce_only && self.now > kept.good_until
     }
 
     /// What the engine is to be told next.
@@ -345,8 +387,8 @@ impl<B: Broker> Desk<B> {
         self.owner.order(id)
     }
 
-    /// Sends batch after batch. False when the broker cannot be reached.
-    fn send(&mut self) -> Result<bool, EngineError> {
+    /// Sends batch after batch.
+    fn send(&mut self) -> Result<Way, EngineError> {
         while let Some(batch) = self.waiting.front().cloned() {
             let mut tickets = Vec::new();
             for id in batch {
@@ -362,13 +404,13 @@ impl<B: Broker> Desk<B> {
                 Ok(()) => self.set(&tickets, Stage::Sent),
                 Err(failure @ Failure::NotSent(_)) => {
                     self.failed(&failure);
-                    return Ok(false);
+                    return Ok(Way::Down);
                 }
                 Err(failure @ Failure::Unclear(_)) => {
                     self.failed(&failure);
-                    self.set(&tickets, Stage::Unsure { again_from: later(self.now, SETTLE) });
+                    self.set(&tickets, Stage::Unsure { again_from: UNSET });
                     self.waiting.pop_front();
-                    return Ok(false);
+                    return Ok(Way::Down);
                 }
                 Err(Failure::Refused(words)) => {
                     for ticket in &tickets {
@@ -378,7 +420,7 @@ impl<B: Broker> Desk<B> {
             }
             self.waiting.pop_front();
         }
-        Ok(true)
+        Ok(Way::Open)
     }
 
     /// An order that may leave now; one that may not is ended.
@@ -386,6 +428,10 @@ impl<B: Broker> Desk<B> {
         let Some(kept) = self.orders.get(&id).filter(|kept| kept.stage == Stage::Waiting) else { return Ok(None) };
         if kept.cancel.is_some() {
             self.end(id, OrderEnd::Cancelled, Some("it was withdrawn before it left".to_owned()))?;
+            return Ok(None);
+        }
+        if self.is_too_late(kept) {
+            self.end(id, OrderEnd::Expired, Some(TOO_LATE.to_owned()))?;
             return Ok(None);
         }
         let order = kept.order;
@@ -418,8 +464,9 @@ impl<B: Broker> Desk<B> {
         }
     }
 
-    /// Sends the cancels that are wanted. False when the broker cannot be reached.
-    fn withdraw(&mut self) -> Result<bool, EngineError> {
+    /// Sends the cancels that are wanted.
+    fn withdraw(&mut self) -> Result<Way, EngineError> {
+        let mut silences = Silences::default();
         let wanted = self.living().filter(|(_, kept)| kept.stage == Stage::Sent && kept.cancel == Some(false));
         let wanted: Vec<OrderId> = wanted.map(|(id, _)| id).collect();
         for id in wanted {
@@ -430,29 +477,34 @@ impl<B: Broker> Desk<B> {
                         kept.cancel = Some(true);
                     }
                 }
-                Err(failure @ Failure::NotSent(_)) => {
-                    self.failed(&failure);
-                    return Ok(false);
-                }
                 // It may have ended, or the cancel may have arrived: asking tells, and a cancel may be sent twice.
                 Err(failure) => {
                     self.failed(&failure);
-                    if let Some(kept) = self.orders.get_mut(&id) {
-                        kept.stage = Stage::Unsure { again_from: later(self.now, SETTLE) };
+                    if let Some(kept) = self.orders.get_mut(&id).filter(|_| !matches!(failure, Failure::NotSent(_))) {
+                        kept.stage = Stage::Unsure { again_from: UNSET };
                     }
-                    return Ok(false);
+                    if silences.after(&failure) == Way::Down {
+                        return Ok(Way::Down);
+                    }
                 }
             }
         }
         // What the broker ended at once no longer counts against what is sent next.
         self.listen()?;
-        Ok(true)
+        Ok(silences.way)
     }
 
-    /// Asks about every order that is unsure. False when the broker cannot be reached.
-    fn ask(&mut self) -> Result<bool, EngineError> {
+    /// Asks about every order that is unsure.
+    fn ask(&mut self) -> Result<Silences, EngineError> {
+        let mut silences = Silences::default();
         let unsure = self.living().filter(|(_, kept)| matches!(kept.stage, Stage::Unsure { .. }));
-        let unsure: Vec<OrderId> = unsure.map(|(id, _)| id).collect();
+        let mut unsure: Vec<OrderId> = unsure.map(|(id, _)| id).collect();
+        if !unsure.is_empty() {
+            // Another one first each time, so that one without an answer keeps nobody from being asked about.
+            self.asked = self.asked.wrapping_add(1);
+            let first = self.asked % unsure.len();
+            unsure.rotate_left(first);
+        }
         for id in unsure {
             match self.broker.find(&self.id_of(id)) {
                 Ok(Some(status)) => self.learn(id, &status)?,
@@ -474,11 +526,13 @@ impl<B: Broker> Desk<B> {
                 }
                 Err(failure) => {
                     self.failed(&failure);
-                    return Ok(false);
+                    if silences.after(&failure) == Way::Down {
+                        break;
+                    }
                 }
             }
         }
-        Ok(true)
+        Ok(silences)
     }
 
     /// Puts an order to those that wait, beside its alternatives.
@@ -599,6 +653,33 @@ impl<B: Broker> Desk<B> {
             }
         }
         Ok(())
+    }
+}
+
+/// How the way to the broker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Way {
+    #[default]
+    Open,
+    /// Something about one order did not work.
+    Hindered,
+    /// The broker is not reached.
+    Down,
+}
+
+/// What failures about single orders say about the way.
+#[derive(Debug, Default)]
+struct Silences {
+    way: Way,
+    unclear: u32,
+}
+
+impl Silences {
+    fn after(&mut self, failure: &Failure) -> Way {
+        self.unclear += u32::from(matches!(failure, Failure::Unclear(_)));
+        let down = matches!(failure, Failure::NotSent(_)) || self.unclear >= UNCLEAR_MAX;
+        self.way = if down { Way::Down } else { Way::Hindered };
+        self.way
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Trader<S, B, L> {
     /// Bars of the session that is about to close.
     bars: Vec<Bar>,
     seen: Seen,
+    /// The session that the feed is telling; one that was interrupted tells earlier ones again.
+    telling: Option<SessionDate>,
     /// Longest silence of an instrument inside a session, in nanoseconds.
     silence_max: Option<i64>,
     heard_at: Vec<Timestamp>,
@@ -104,6 +106,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             observer: None,
             bars: Vec::new(),
             seen: Seen::default(),
+            telling: None,
             silence_max: None,
             heard_at: vec![Timestamp::default(); instruments],
             last: vec![None; instruments],
@@ -273,10 +276,16 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         Ok(())
     }
 
-    /// Whether a feed told this before: one that was interrupted tells a session again.
-    pub fn was_told(&self, event: &Market) -> bool {
+    /// Whether a feed told this before: one that was interrupted tells a session again, and perhaps those before it.
+    pub fn was_told(&mut self, event: &Market) -> bool {
+        if let Market::Opened(session) = event {
+            self.telling = Some(session.date);
+        }
+        let of_another = self.telling.is_some() && self.telling != self.seen.session;
         match event {
             Market::Opened(session) => self.seen.session.is_some_and(|seen| session.date <= seen),
+            Market::Clock(_) => false,
+            _ if of_another => true,
             Market::Action(action) => self.seen.closed || self.seen.actions.contains(action),
             Market::Price { instrument, at, price, .. } => {
                 let told = |heard: &Timestamp| {
@@ -291,7 +300,6 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                     || self.bars.iter().any(|other| other.instrument == bar.instrument)
             }
             Market::Closed => self.seen.closed || self.seen.session.is_none(),
-            Market::Clock(_) => false,
         }
     }
 

@@ -114,6 +114,10 @@ fn what_a_feed_tells_twice_counts_once() {
         let price = market::price(&format!("10.{minute}"));
         events.insert(1, trading::Market::Price { instrument: domain::InstrumentId(0), price, volume: 10, at });
     }
+    let (instrument, ex_date) = (domain::InstrumentId(0), session.date);
+    let ratio = domain::Ratio::new(2, 1).unwrap();
+    let split = domain::CorporateAction { instrument, ex_date, kind: domain::ActionKind::Split { ratio } };
+    events.insert(1, trading::Market::Action(split));
     let wish = market::random::Wish { kind: 0, quantity: 5, first: 1, second: 1, extra: 0 };
     let journal = |events: &[trading::Market]| {
         let memory = Memory::default();
@@ -123,12 +127,14 @@ fn what_a_feed_tells_twice_counts_once() {
         memory.bytes()
     };
     let once = journal(&events);
-    // The whole session again after every event of it, as a feed does that was interrupted there.
-    let mut told = Vec::new();
-    for (n, event) in events.iter().enumerate() {
-        told.push(*event);
-        let begins = events[..=n].iter().rposition(|event| matches!(event, trading::Market::Opened(_))).unwrap();
-        told.extend(&events[begins..=n]);
+    // The whole session again after every event of it, as a feed does that was interrupted there; or everything.
+    for everything in [false, true] {
+        let mut told = Vec::new();
+        for (n, event) in events.iter().enumerate() {
+            told.push(*event);
+            let opened = events[..=n].iter().rposition(|event| matches!(event, trading::Market::Opened(_))).unwrap();
+            told.extend(&events[if everything { 0 } else { opened }..=n]);
+        }
+        assert_eq!(String::from_utf8(journal(&told)).unwrap(), String::from_utf8(once.clone()).unwrap());
     }
-    assert_eq!(String::from_utf8(journal(&told)).unwrap(), String::from_utf8(once).unwrap());
 }

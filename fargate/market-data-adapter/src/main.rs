@@ -2,12 +2,22 @@
 
 use std::process::ExitCode;
 
+use brokers::alpaca::data;
+use kit::World;
+use services::keys::Keys;
 use services::market::{self, Source};
 
 fn main() -> ExitCode {
     kit::program("market-data-adapter", |world, here| {
-        let (speed, after) = (world.perhaps("SPEED"), world.perhaps("REPLAY_AFTER"));
-        let source = Source::parse(&world.given("FEED")?, speed.as_deref(), after.as_deref())?;
-        market::run(here, &world.stream()?, &source)
+        let alpaca = |source| {
+            let keys = Keys::read(&world.aws.secrets(), &world.given("BROKER_SECRET")?)?;
+            Ok(Source::alpaca(keys.alpaca_prices(source)?, World::clock))
+        };
+        let source = match world.given("FEED")?.as_str() {
+            "alpaca" => alpaca(data::Source::Iex),
+            "alpaca:sip" => alpaca(data::Source::Sip),
+            other => Source::parse(other, world.perhaps("SPEED").as_deref(), world.perhaps("REPLAY_AFTER").as_deref()),
+        }?;
+        market::run(here, &world.stream()?, source)
     })
 }

@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Now, by the machine's clock.
-    pub(crate) fn clock() -> Timestamp {
+    pub fn clock() -> Timestamp {
         let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_nanos(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
     }

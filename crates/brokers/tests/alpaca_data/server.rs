@@ -343,7 +343,7 @@ async fn bars(State(prices): State<Prices>, headers: HeaderMap, said: Said) -> R
             }
             Some("1Day") => {
                 for (date, (bar, late)) in script.days.get(symbol).into_iter().flatten() {
-                    let session = Calendar::nyse().session(*date).unwrap();
+                    let Ok(session) = Calendar::nyse().session(*date) else { continue };
                     // Midnight in New York.
                     let at = session.open.nanos() - 9 * 60 * MINUTE - 30 * MINUTE;
                     let today = session.open.nanos()..session.close.nanos();

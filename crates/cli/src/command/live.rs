@@ -17,7 +17,7 @@ use crate::live::feeds;
 use crate::live::kept::{MARKET, told};
 use crate::live::kill;
 use crate::live::limits;
-use crate::live::paper::last_closed;
+use crate::live::paper::goes_on_after;
 use crate::live::real::{Real, usual_place};
 use crate::live::requests::{self, Ask, Wish};
 use crate::live::watch::Watch;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
     let location = args.run_file.lake.lake.clone();
     let inputs = super::inputs(&config, &args.run_file.run, &location)?;
     let account = place.open(broker_name, &strategy, &config, &house.text)?;
-    let after = if place.file(MARKET).exists() { last_closed(&told(&place)?) } else { None };
+    let after = if place.file(MARKET).exists() { goes_on_after(&told(&place)?) } else { None };
     let feed = feeds::named(&args.feed, &config.data.symbols, after, paper::now)?;
     account.owner()?;
     let broker = connect(args.broker, &place)?;

@@ -167,7 +167,11 @@ impl Drive {
                 if flattens && trader.engine().guard().mode() < Mode::Cancel {
                     trader.control(Mode::Cancel, &format!("{}: {}, first what works", request.by, request.reason))?;
                 }
-                break;
+                if flattens {
+                    break;
+                }
+                // An acceptance that waits keeps nobody else waiting.
+                continue;
             }
             let note = request.note();
             match request.ask {

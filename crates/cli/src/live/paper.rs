@@ -86,11 +86,11 @@ impl Paper {
         let mut first = Vec::new();
         let mut feed: Box<dyn Feed> = match &self.source {
             Source::Lake { follow } => {
-                Box::new(FromLake::after(&self.location, &self.config.data, last_closed(&known), *follow)?)
+                Box::new(FromLake::after(&self.location, &self.config.data, goes_on_after(&known), *follow)?)
             }
             Source::Named(path) => {
                 let symbols = &self.account.facts.symbols;
-                let mut feed = feeds::named(path, symbols, last_closed(&known), self.clock)?;
+                let mut feed = feeds::named(path, symbols, goes_on_after(&known), self.clock)?;
                 if known.is_empty() {
                     first = opening(feed.as_mut(), stop)?;
                 }
@@ -198,9 +198,9 @@ pub fn keep_history(place: &Place, location: &str, config: &RunConfig, first: Se
     Ok(events)
 }
 
-/// The last session whose close was told.
+/// The session that a feed is to go on after: the last whose close was told, or the day before one that is open still.
 #[must_use]
-pub fn last_closed(known: &[Market]) -> Option<SessionDate> {
+pub fn goes_on_after(known: &[Market]) -> Option<SessionDate> {
     let mut open = None;
     let mut closed = None;
     for event in known {
@@ -210,7 +210,7 @@ pub fn last_closed(known: &[Market]) -> Option<SessionDate> {
             _ => {}
         }
     }
-    closed
+    closed.or_else(|| open.map(|date: SessionDate| SessionDate::from_days(date.days() - 1)))
 }
 
 /// Waits for the first session, before which the strategy is shown the past.
