@@ -251,6 +251,9 @@ def test_what_a_person_accepts_or_enables_again_is_obeyed_once(trading):
     trading.start("strategy-runner", SPEED="30")
     trading.wait(lambda: trading.closed(LAST))
     assert counted() == [1, 1]
+    lines = trading.journal()
+    enabled = next(at for at, line in enumerate(lines) if '"event":"reenabled"' in line)
+    assert any('"filled"' in line for line in lines[enabled:]), "nothing was traded after it"
     assert sum("a person: a test (request " in line for line in trading.journal()) == 2
 
 

@@ -153,7 +153,7 @@ impl Guard {
     pub(crate) fn executed(&mut self, limits: &Limits) -> Option<(u32, u32)> {
         let max = limits.repeated_executions_max?;
         self.executions = self.executions.saturating_add(1);
-        if self.executions <= max || self.throttled {
+        if self.executions < max || self.throttled {
             return None;
         }
         self.throttled = true;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use algotrading::live::account::begin;
 use algotrading::live::paper::gate;
 use anyhow::{Context, Result};
+use engine::Limits;
 use ports::queue::Queue;
 use ports::stream::Stream;
 use serde_json::json;
@@ -57,7 +58,8 @@ pub fn owner(broker: &str, strategy: &str) -> Result<Owner> {
 /// Another adapter is at work, what it does cannot be written down, or the market stream breaks off.
 pub fn run<B: Broker>(here: &Here<'_>, ports: &Ports<'_>, name: &str, own_market: bool, broker: B) -> Result<()> {
     let (config, house) = (here.config()?, here.house()?);
-    let limits = config.risk.and(&house.limits);
+    // How often a strategy repeated itself is the runner's to count: its journal hears when a person enables it again.
+    let limits = Limits { repeated_executions_max: None, ..config.risk.and(&house.limits) };
     let account = begin(name, &here.short_name(), &config, &house.text)?;
     let journal = format!("broker#{}", here.strategy);
     let keeper = Keeper::wait(here, &ports.table, &journal, &ports.owner)?;

@@ -84,6 +84,8 @@ struct Watch<'w, 'a> {
     taken_over: Option<i64>,
     flat_said: bool,
     told_missing: bool,
+    /// The strictest that it wants and could not write down yet.
+    pending: Option<Entry>,
 }
 
 /// Watches until it is told to stop.
@@ -105,6 +107,7 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>, patience: Patience) -> Result<()>
         taken_over: None,
         flat_said: false,
         told_missing: false,
+        pending: None,
     };
     here.info("watches", json!({ "stale_ms": patience.stale_ms, "grace_ms": patience.grace_ms }));
     while !here.stopped() {
@@ -135,14 +138,17 @@ impl Watch<'_, '_> {
             if let Some(heard) = &heard
                 && let Some(breach) = self.judge.judge(Some(heard.snapshot.equity))
             {
-                self.act(breach.step, &breach.what, session)?;
+                self.act(breach.step, &breach.what, session);
             }
         } else if !self.told_missing && (heard.is_some() || body.is_err() || self.lines > 0) {
             let what = format!("nothing was heard of the runner for {} s", (now - at) / 1_000);
-            self.act(Step::Control(self.missing), &what, session)?;
+            self.act(Step::Control(self.missing), &what, session);
             self.told_missing = true;
         }
-        self.enforce(heard.filter(|_| fresh), session, now)
+        // Whether that can be written down or not, it is enforced.
+        let ordered = self.order();
+        self.enforce(heard.filter(|_| fresh), session, now)?;
+        ordered
     }
 
     /// Equity at each close, from the journal: the highest, and what the session began with.
@@ -166,18 +172,29 @@ impl Watch<'_, '_> {
         }
     }
 
-    fn act(&mut self, step: Step, what: &str, session: SessionDate) -> Result<()> {
+    /// Tells people, and wants it to be so.
+    fn act(&mut self, step: Step, what: &str, session: SessionDate) {
         self.here.say("WARN", what, json!({ "action": step.name(), "session": session }));
         if let Step::Control(mode) = step {
-            self.order(mode, what, session)?;
+            self.want(mode, what, session);
         }
         self.tell(step.name(), &format!("Strategy {}, session {session}: {what}.", self.here.strategy));
-        Ok(())
     }
 
-    fn order(&self, mode: Mode, reason: &str, from: SessionDate) -> Result<bool> {
-        let entry = Entry { from, mode, reason: reason.to_owned(), by: "guardian".to_owned(), at: (self.here.now)() };
-        control::add(self.here.records, &self.here.strategy, &entry, false).map_err(Into::into)
+    fn want(&mut self, mode: Mode, reason: &str, from: SessionDate) {
+        if self.pending.as_ref().is_none_or(|pending| pending.mode < mode) {
+            let (by, at) = ("guardian".to_owned(), (self.here.now)());
+            self.pending = Some(Entry { from, mode, reason: reason.to_owned(), by, at });
+        }
+    }
+
+    /// Writes down what it wants; tries again at the next look.
+    fn order(&mut self) -> Result<()> {
+        if let Some(entry) = &self.pending {
+            control::add(self.here.records, &self.here.strategy, entry, false)?;
+            self.pending = None;
+        }
+        Ok(())
     }
 
     fn tell(&self, action: &str, text: &str) {
@@ -189,7 +206,8 @@ impl Watch<'_, '_> {
 
     /// Takes over when what is in force is not obeyed.
     fn enforce(&mut self, heard: Option<Heard>, session: SessionDate, now: i64) -> Result<()> {
-        let account = self.here.shown(ACCOUNT)?;
+        // Where nobody can say so, nothing is flat.
+        let account = self.here.shown(ACCOUNT).ok().flatten();
         let flat = account.as_ref().is_some_and(|account| account["flat"] == true);
         if let Some(since) = self.taken_over {
             if flat && !self.flat_said {
@@ -201,8 +219,9 @@ impl Watch<'_, '_> {
                 return Ok(());
             }
         }
-        let entries = control::read(self.here.records, &self.here.strategy)?.entries;
-        let wanted = control::mode(&entries, session);
+        let told = control::read(self.here.records, &self.here.strategy);
+        let written = told.map_or(Mode::Normal, |told| control::mode(&told.entries, session));
+        let wanted = self.pending.as_ref().map_or(Mode::Normal, |pending| pending.mode).max(written);
         let obeyed = heard.is_some_and(|heard| heard.snapshot.mode >= wanted);
         if wanted == Mode::Normal || obeyed || flat {
             self.disobeyed = None;
@@ -213,7 +232,8 @@ impl Watch<'_, '_> {
         }
         let what = format!("the runner did not obey {wanted} within {} s", self.patience.grace_ms / 1_000);
         self.here.say("WARN", &what, json!({ "action": "take_over" }));
-        self.order(Mode::Flatten, &what, session)?;
+        self.want(Mode::Flatten, &what, session);
+        let ordered = self.order();
         let lease = self.ports.table.revoke(&self.here.strategy, &self.ports.owner, now, now + HOLD_MS)?;
         if let Some((id, text)) = flatten(lease.epoch, &what) {
             let sent = Post::one_way(self.ports.orders, &self.here.strategy).send(&id, &text);
@@ -227,6 +247,6 @@ impl Watch<'_, '_> {
             "take_over",
             &format!("Strategy {}: {what}; its lease is taken and everything closed.", self.here.strategy),
         );
-        Ok(())
+        ordered
     }
 }

@@ -62,14 +62,14 @@ impl Source {
     ///
     /// # Errors
     /// A feed that this program does not have.
-    pub fn parse(feed: &str, speed: Option<&str>, after: Option<&str>) -> Result<Self> {
+    pub fn parse(feed: &str, speed: Option<&str>, after: Option<&str>, clock: fn() -> Timestamp) -> Result<Self> {
         match feed {
             "replay" => {
                 let after = after.map(|text| crate::here::date("REPLAY_AFTER", text)).transpose()?;
                 Ok(Self::Replay { after, pace: pace(speed.unwrap_or("1"))? })
             }
-            "stdin" => Ok(Self::Live(Box::new(|symbols, _| {
-                let feed = FromText::open("-".as_ref(), symbols)?;
+            "stdin" => Ok(Self::Live(Box::new(move |symbols, _| {
+                let feed = FromText::open("-".as_ref(), symbols, clock)?;
                 Ok(Open { feed: Box::new(feed), said: Box::new(Vec::new) })
             }))),
             other => match other.strip_prefix("file:") {
@@ -119,7 +119,7 @@ pub fn run(here: &Here<'_>, stream: &dyn Stream, source: Source) -> Result<()> {
             let mut feed = FromLake::after(&here.location, &config.data, after, false)?;
             again(here, stream, symbols, &mut feed, Some(pace))
         }
-        Source::File(path) => again(here, stream, symbols, &mut FromText::open(&path, symbols)?, None),
+        Source::File(path) => again(here, stream, symbols, &mut FromText::open(&path, symbols, here.now)?, None),
         Source::Live(opens) => live(here, stream, symbols, opens),
     }
 }
@@ -309,7 +309,9 @@ mod tests {
 
     #[test]
     fn a_feed_that_is_not_there_is_said_to_be_so() {
-        let complaint = |feed| Source::parse(feed, None, None).err().map(|error| error.to_string()).unwrap_or_default();
+        let complaint = |feed| {
+            Source::parse(feed, None, None, Timestamp::default).err().map(|error| error.to_string()).unwrap_or_default()
+        };
         assert_eq!(complaint("reply"), "FEED is `reply`; it must be replay, alpaca, alpaca:sip, file:PATH or stdin");
         assert_eq!(pace("60").ok(), Some(Duration::from_secs(1)));
         assert!(pace("0").is_err() && pace("-1").is_err() && pace("fast").is_err());

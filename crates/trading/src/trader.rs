@@ -170,6 +170,18 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
     /// # Errors
     /// [`TradingError`]: among others, a step that comes out otherwise than it is written.
     pub fn recover(&mut self, now: Timestamp) -> Result<u64, TradingError> {
+        self.recover_seen(now, |_, _| {})
+    }
+
+    /// The same, seen step by step.
+    ///
+    /// # Errors
+    /// [`TradingError`].
+    pub fn recover_seen(
+        &mut self,
+        now: Timestamp,
+        mut seen: impl FnMut(&Engine<S>, &Event),
+    ) -> Result<u64, TradingError> {
         self.desk.wake(now);
         while let Some(entry) = self.log.expected() {
             let (event, note) = (entry.event, entry.note.clone());
@@ -177,6 +189,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             self.desk.recall(&event, &commands)?;
             self.saw(&event);
             self.saw_foreign(&event, note);
+            seen(&self.engine, &event);
         }
         Ok(self.log.seq())
     }

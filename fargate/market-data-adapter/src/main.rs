@@ -16,7 +16,10 @@ fn main() -> ExitCode {
         let source = match world.given("FEED")?.as_str() {
             "alpaca" => alpaca(data::Source::Iex),
             "alpaca:sip" => alpaca(data::Source::Sip),
-            other => Source::parse(other, world.perhaps("SPEED").as_deref(), world.perhaps("REPLAY_AFTER").as_deref()),
+            other => {
+                let (speed, after) = (world.perhaps("SPEED"), world.perhaps("REPLAY_AFTER"));
+                Source::parse(other, speed.as_deref(), after.as_deref(), World::clock)
+            }
         }?;
         market::run(here, &world.stream()?, source)
     })

@@ -42,6 +42,8 @@ pub struct Drive {
     pub recorder: Recorder,
     /// Where the journal's heads are kept.
     pub heads: FileLines,
+    /// Step of the last head there.
+    pub head: u64,
     /// What people ask.
     pub requests: Requests,
     /// Who watches losses.
@@ -107,7 +109,6 @@ impl Drive {
             match feed.next(WAIT_MS)? {
                 Next::Event(event) if trader.was_told(&event) => {}
                 Next::Event(event) => {
-                    self.recorder.keep(&event)?;
                     if let Some(clock) = self.clock {
                         trader.turn(clock())?;
                     }
@@ -121,6 +122,7 @@ impl Drive {
                             break;
                         }
                     }
+                    self.recorder.keep(&event)?;
                     trader.market(&event)?;
                     if matches!(event, Market::Opened(_)) {
                         self.compare(trader)?;
@@ -229,7 +231,13 @@ impl Drive {
     }
 
     fn head<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<()> {
-        self.heads.append(0, &serde_json::to_vec(&Head::of(trader.log()))?)?;
+        let head = Head::of(trader.log());
+        if head.seq <= self.head {
+            // A market that was lost is told again, and the journal's steps come again with it.
+            return Ok(());
+        }
+        self.head = head.seq;
+        self.heads.append(0, &serde_json::to_vec(&head)?)?;
         // The step it is about is on disk already: it is never ahead of the journal.
         Ok(self.heads.write()?)
     }

@@ -102,6 +102,7 @@ impl Feed for FromLake {
 pub struct FromText {
     lines: Receiver<std::io::Result<Vec<u8>>>,
     text: Text,
+    clock: fn() -> Timestamp,
     /// Symbols that have been told of.
     told: usize,
 }
@@ -111,7 +112,7 @@ impl FromText {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path, symbols: &[Symbol]) -> Result<Self> {
+    pub fn open(path: &Path, symbols: &[Symbol], clock: fn() -> Timestamp) -> Result<Self> {
         // As many lines as are read ahead of the loop.
         let (sender, lines) = sync_channel(1024);
         if path == Path::new("-") {
@@ -121,7 +122,7 @@ impl FromText {
                 std::fs::File::open(path).with_context(|| format!("cannot read the feed `{}`", path.display()))?;
             thread::spawn(move || send(std::io::BufReader::new(file), &sender));
         }
-        Ok(Self { lines, text: Text::new(symbols), told: 0 })
+        Ok(Self { lines, text: Text::new(symbols), clock, told: 0 })
     }
 }
 
@@ -153,11 +154,23 @@ impl Feed for FromText {
                         others.join(", ")
                     );
                 }
+                if let Some(Market::Opened(session)) = read
+                    && session.open.nanos() > (self.clock)().nanos().saturating_add(CLOCKS_APART_MAX)
+                {
+                    // Everything until then would pass for told before.
+                    return Err(FeedError(format!(
+                        "the feed opens the session {}, which is to come by this machine's clock; correct the date",
+                        session.date
+                    )));
+                }
                 Ok(read.map_or(Next::Nothing, Next::Event))
             }
         }
     }
 }
+
+/// How far the clock of whoever tells may be ahead of ours, in nanoseconds.
+const CLOCKS_APART_MAX: i64 = 60_000_000_000;
 
 /// A feed by its name: `alpaca` and `alpaca:sip` are Alpaca's market data, `-` is standard input, anything else a file.
 /// `after` is the last session that was told to its end.
@@ -173,7 +186,7 @@ pub fn named(
     let source = match name.to_str() {
         Some("alpaca") => Source::Iex,
         Some("alpaca:sip") => Source::Sip,
-        _ => return Ok(Box::new(FromText::open(name, symbols)?)),
+        _ => return Ok(Box::new(FromText::open(name, symbols, clock)?)),
     };
     let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
     let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;

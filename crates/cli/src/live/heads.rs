@@ -51,16 +51,18 @@ pub fn read(path: &Path) -> Result<Vec<Head>> {
 
 /// Holds the journal of an account against its last head, before anybody appends to it.
 ///
+/// Gives the number of the head's step.
+///
 /// # Errors
 /// Steps are missing, or are others than there were.
-pub fn hold(place: &Place) -> Result<()> {
+pub fn hold(place: &Place) -> Result<u64> {
     let journal = place.file(JOURNAL);
     let last = read(&place.file(HEADS))?.pop();
     let told = fs::metadata(place.file(MARKET)).is_ok_and(|file| file.len() > 0);
     let (lines, line) = lines_up_to(&journal, last.as_ref().map_or(u64::MAX, |head| head.seq))?;
     let restore = |what: String| restore(&journal, &what);
     ensure!(lines > 0 || !told && last.is_none(), restore("has no step, and the account has traded".to_owned()));
-    let Some(head) = last else { return Ok(()) };
+    let Some(head) = last else { return Ok(0) };
     let Some(line) = line else {
         bail!(restore(format!("ends with step {}, and there was a step {}", lines.saturating_sub(1), head.seq)))
     };
@@ -68,7 +70,7 @@ pub fn hold(place: &Place) -> Result<()> {
         hex(&Sha256::digest(&line)) == head.sha256,
         restore(format!("has another step {} than there was", head.seq))
     );
-    Ok(())
+    Ok(head.seq)
 }
 
 fn restore(journal: &Path, what: &str) -> String {

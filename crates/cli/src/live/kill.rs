@@ -15,6 +15,7 @@ use trading::Snapshot;
 
 use super::account::{ACCOUNT, Account, PAPER, Place};
 use super::drive::STATUS;
+use super::kept::MARKET;
 use super::requests::{self, Request};
 use crate::folder::JOURNAL;
 
@@ -70,29 +71,43 @@ pub struct Meant {
 /// There is none.
 pub fn accounts(root: &Path, which: &Which) -> Result<Vec<Meant>> {
     let mut found = Vec::new();
-    let entries = fs::read_dir(root).with_context(|| {
+    let mut folders = Vec::new();
+    below(root, &mut folders).with_context(|| {
         format!("cannot look for accounts below `{}`; say where they are with --root", root.display())
     })?;
-    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    folders.push(root.to_owned());
     folders.sort();
-    for folder in folders.into_iter().filter(|folder| folder.join(ACCOUNT).is_file()) {
-        let place = Place::at(folder);
+    for folder in folders {
+        let lost = || format!("`{}` is gone: restore it from a copy", folder.join(ACCOUNT).display());
+        let place = Place::at(folder.clone());
         let account = place.account().map_err(|error| format!("{error:#}"));
+        let account = account.and_then(|account| account.ok_or_else(lost));
         let meant = match (which, &account) {
-            (_, Ok(None)) => false,
             (Which::All, _) | (_, Err(_)) => true,
-            (Which::Strategy(name), Ok(Some(account))) => account.strategy == *name,
-            (Which::Broker(name), Ok(Some(account))) => account.broker == *name,
+            (Which::Strategy(name), Ok(account)) => account.strategy == *name,
+            (Which::Broker(name), Ok(account)) => account.broker == *name,
         };
         if meant {
-            found.push(Meant { place, account: account.and_then(|account| account.ok_or_else(String::new)) });
+            found.push(Meant { place, account });
         }
     }
     if found.iter().all(|meant| meant.account.is_err()) && (*which != Which::All || found.is_empty()) {
         bail!("no account below `{}` is meant; `ls` it, or say where accounts are with --root", root.display());
     }
     Ok(found)
+}
+
+/// Folders that are accounts, or have been, at any depth. A link is not followed: what it leads to has a place of its own.
+fn below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if [ACCOUNT, MARKET, STATUS].iter().any(|file| folder.join(file).is_file()) {
+        found.push(folder.to_owned());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            below(&entry.path(), found)?;
+        }
+    }
+    Ok(())
 }
 
 /// What closes an account at a broker that no program trades: why it is not flat, if it is not.

@@ -19,7 +19,7 @@ use super::account::{Account, Place};
 use super::drive::{Drive, observer};
 use super::feeds::{self, FromLake};
 use super::heads::{self, HEADS};
-use super::kept::{Journal, Recorder};
+use super::kept::{self, Journal, Recorder};
 use super::limits::House;
 use super::requests::{Obeyed, Requests};
 use super::watch::Watch;
@@ -81,16 +81,16 @@ impl Paper {
     /// # Errors
     /// One sentence.
     pub fn run(self, stop: &Arc<AtomicBool>, watch: &Watch) -> Result<Finished> {
-        heads::hold(&self.place)?;
+        let head = heads::hold(&self.place)?;
         let (recorder, known) = Recorder::open(&self.place)?;
         let mut first = Vec::new();
         let mut feed: Box<dyn Feed> = match &self.source {
             Source::Lake { follow } => {
-                Box::new(FromLake::after(&self.location, &self.config.data, goes_on_after(&known), *follow)?)
+                Box::new(FromLake::after(&self.location, &self.config.data, kept::goes_on_after(&known), *follow)?)
             }
             Source::Named(path) => {
                 let symbols = &self.account.facts.symbols;
-                let mut feed = feeds::named(path, symbols, goes_on_after(&known), self.clock)?;
+                let mut feed = feeds::named(path, symbols, kept::goes_on_after(&known), self.clock)?;
                 if known.is_empty() {
                     first = opening(feed.as_mut(), stop)?;
                 }
@@ -113,6 +113,7 @@ impl Paper {
             deposit: self.account.facts.cash,
             recorder,
             heads: FileLines::open(&self.place.file(HEADS))?,
+            head,
             requests: Requests::of(&self.place, &obeyed),
             guardian: Guardian::new(self.house.ladders.clone()),
             pace: self.pace,
@@ -196,21 +197,6 @@ pub fn keep_history(place: &Place, location: &str, config: &RunConfig, first: Se
     let put = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
     put.with_context(|| format!("cannot write `{}`; make room", path.display()))?;
     Ok(events)
-}
-
-/// The session that a feed is to go on after: the last whose close was told, or the day before one that is open still.
-#[must_use]
-pub fn goes_on_after(known: &[Market]) -> Option<SessionDate> {
-    let mut open = None;
-    let mut closed = None;
-    for event in known {
-        match event {
-            Market::Opened(session) => open = Some(session.date),
-            Market::Closed => closed = open,
-            _ => {}
-        }
-    }
-    closed.or_else(|| open.map(|date: SessionDate| SessionDate::from_days(date.days() - 1)))
 }
 
 /// Waits for the first session, before which the strategy is shown the past.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use domain::{Calendar, Money, SessionDate, Strategy, Timestamp};
-use engine::Engine;
+use engine::{Engine, Event};
 use journal::{FileLines, Log};
 use strategies::Inputs;
 use trading::feed::warm_up;
@@ -121,7 +121,7 @@ impl Real {
         watch: &Watch,
         first_session: impl FnOnce(Option<SessionDate>) -> Result<SessionDate>,
     ) -> Result<(Running, Drive)> {
-        heads::hold(&self.place)?;
+        let head = heads::hold(&self.place)?;
         let (recorder, known) = Recorder::open(&self.place)?;
         let opened = |event: &Market| if let Market::Opened(session) = event { Some(session.date) } else { None };
         let begins = first_session(known.iter().find_map(opened))?;
@@ -146,7 +146,16 @@ impl Real {
         let mut trader = Trader::new(engine, desk, log, instruments)
             .observed(observer(&collector, &obeyed, &board))
             .silent_at_most(i64::from(self.silence_s) * 1_000_000_000);
-        let steps = trader.recover((self.clock)())?;
+        // What was lost before a restart counts after it.
+        let mut guardian = Guardian::new(self.house.ladders.clone());
+        let steps = trader.recover_seen((self.clock)(), |engine, event| {
+            let equity = engine.book().equity().ok();
+            match (event, equity) {
+                (Event::SessionOpened(_), Some(equity)) => guardian.opened(equity),
+                (Event::Price { .. } | Event::SessionClosed, equity) => drop(guardian.judge(equity)),
+                _ => {}
+            }
+        })?;
         if steps > 0 {
             eprintln!("{steps} steps of the journal came out again as they are written");
         }
@@ -154,9 +163,10 @@ impl Real {
             deposit: self.account.facts.cash,
             recorder,
             heads: FileLines::open(&self.place.file(HEADS))?,
+            head,
             requests: Requests::of(&self.place, &obeyed),
             place: self.place,
-            guardian: Guardian::new(self.house.ladders.clone()),
+            guardian,
             pace: None,
             clock: Some(self.clock),
             books: Some(Books { tolerance: self.tolerance, due: true }),
