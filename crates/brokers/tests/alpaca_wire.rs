@@ -381,6 +381,31 @@ fn an_order_of_options_is_said_to_have_no_name_here() {
 }
 
 #[test]
+fn what_a_person_has_in_options_and_coins_stands_in_nobodys_way() {
+    let server = Hostile::new();
+    let mut broker = broker(&server);
+    let options = json!({ "symbol": "", "side": "", "type": "", "order_class": "mleg", "position_intent": "" });
+    let rows = json!([row("1", "by-hand", options), row("2", "by-hand.2", json!({}))]);
+    server.open(rows.to_string());
+    let working = broker.working().unwrap();
+    assert_eq!(working.iter().map(|order| order.id.as_str()).collect::<Vec<_>>(), ["by-hand.2"]);
+    let position = |symbol: &str, class: &str, qty: &str| json!({ "symbol": symbol, "asset_class": class, "qty": qty, "side": "long", "current_price": "10.5" });
+    let account = r#"{"id":"x","cash":"100.5","status":"ACTIVE"}"#;
+    let mut positions = vec![
+        position("BTCUSD", "crypto", "0.123456789"),
+        position("AAPL240119C00100000", "us_option", "1"),
+        position("AAPL", "us_equity", "7"),
+    ];
+    server.reply([plain(200, account), plain(200, &json!(positions).to_string())]);
+    let known = broker.account().unwrap();
+    assert_eq!(known.holdings.iter().map(|one| one.symbol.as_str()).collect::<Vec<_>>(), ["AAPL"]);
+    // A share's that cannot be read is no zero.
+    positions.push(position("MSFT", "us_equity", "many"));
+    server.reply([plain(200, account), plain(200, &json!(positions).to_string())]);
+    assert!(matches!(broker.account(), Err(Failure::Unclear(_))));
+}
+
+#[test]
 fn it_can_be_used_and_dropped_inside_a_runtime() {
     let server = Hostile::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -143,7 +143,9 @@ impl Client {
     pub(super) async fn working(&self) -> Result<Vec<OrderStatus>, Failure> {
         let mut working = Vec::new();
         self.orders("open", None, None, |row| {
-            working.extend(row.family().filter(|row| row.status.state() == State::Working).cloned());
+            // What has no name here, an option say, is an order of somebody else's in something else.
+            let told = |row: &&OrderRow| row.symbol.is_some() && row.side.is_some();
+            working.extend(row.family().filter(|row| row.status.state() == State::Working).filter(told).cloned());
             ControlFlow::Continue(())
         })
         .await?;
@@ -160,11 +162,11 @@ impl Client {
     pub(super) async fn account(&self) -> Result<trading::Account, Failure> {
         let account: AccountRow = self.get("/v2/account", &[]).await?;
         let positions: Vec<PositionRow> = self.get("/v2/positions", &[]).await?;
-        let holdings = positions.into_iter().map(PositionRow::holding);
-        Ok(trading::Account {
-            cash: Some(account.cash),
-            holdings: holdings.filter(|holding| !holding.quantity.is_zero()).collect(),
-        })
+        let holdings = positions.into_iter().filter_map(|row| row.holding().transpose());
+        let holdings: Result<Vec<_>, _> = holdings.collect();
+        let mut holdings = holdings.map_err(Failure::Unclear)?;
+        holdings.retain(|holding| !holding.quantity.is_zero());
+        Ok(trading::Account { cash: Some(account.cash), holdings })
     }
 
     /// The name of an order that the socket tells; asks for the group it belongs to where it may be a leg.

@@ -447,17 +447,28 @@ pub(super) struct ClockRow {
 /// One of `GET /v2/positions`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct PositionRow {
-    pub(super) symbol: Symbol,
-    pub(super) qty: Quantity,
+    #[serde(default, deserialize_with = "of_ours")]
+    pub(super) symbol: Option<Symbol>,
+    #[serde(default, deserialize_with = "of_ours")]
+    pub(super) qty: Option<Quantity>,
     pub(super) side: String,
     #[serde(default)]
+    pub(super) asset_class: Option<String>,
+    #[serde(default, deserialize_with = "of_ours")]
     pub(super) current_price: Option<Price>,
 }
 
 impl PositionRow {
-    pub(super) fn holding(self) -> trading::Holding {
-        let quantity = if self.side == "short" { self.qty.abs().neg() } else { self.qty };
-        trading::Holding { symbol: self.symbol, quantity, price: self.current_price }
+    /// None for options and coins: nobody trades them here, and their names and sizes may be none of ours.
+    pub(super) fn holding(self) -> Result<Option<trading::Holding>, String> {
+        if self.asset_class.is_some_and(|class| class != "us_equity") {
+            return Ok(None);
+        }
+        let (Some(symbol), Some(qty)) = (self.symbol, self.qty) else {
+            return Err("a position at Alpaca has no symbol or size that can be read".to_owned());
+        };
+        let quantity = if self.side == "short" { qty.abs().neg() } else { qty };
+        Ok(Some(trading::Holding { symbol, quantity, price: self.current_price }))
     }
 }
 

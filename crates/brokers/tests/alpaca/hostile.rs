@@ -43,6 +43,7 @@ pub(crate) enum Line {
 struct Script {
     asked: Vec<(String, String)>,
     replies: VecDeque<Reply>,
+    open: Option<String>,
     refuse_keys: bool,
     deaf: bool,
     sockets: Vec<mpsc::UnboundedSender<Line>>,
@@ -78,6 +79,11 @@ impl Hostile {
     /// Answers the next requests, in order; after them `[]`.
     pub(crate) fn reply(&self, replies: impl IntoIterator<Item = Reply>) {
         self.script.lock().unwrap().replies.extend(replies);
+    }
+
+    /// The answer to whoever asks for open orders.
+    pub(crate) fn open(&self, rows: String) {
+        self.script.lock().unwrap().open = Some(rows);
     }
 
     /// The requests so far, without those for names that a new line asks.
@@ -116,9 +122,10 @@ async fn answer(State(hostile): State<Hostile>, request: Request) -> Response {
         return upgrade.on_upgrade(|socket| talk(socket, hostile));
     }
     let what = format!("{} {}", request.method(), request.uri());
-    // What a new line asks for names is not scripted.
+    // A new line asks for it too, for names, so it has an answer of its own.
     if what.contains("status=open") && what.contains("nested=true") {
-        return "[]".into_response();
+        let open = hostile.script.lock().unwrap().open.clone();
+        return open.unwrap_or_else(|| "[]".to_owned()).into_response();
     }
     let body = to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let reply = {

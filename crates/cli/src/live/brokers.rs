@@ -13,6 +13,7 @@ use trading::Broker;
 use super::account::Place;
 use super::real::given;
 use crate::args::BrokerName;
+use crate::folder::JOURNAL;
 use crate::layers;
 
 /// What a FIX session needs to be told, beside its credentials.
@@ -34,7 +35,16 @@ pub fn connect(broker: BrokerName, place: &Place) -> Result<Box<dyn Broker + Sen
         }
         BrokerName::Fix => {
             let path = std::env::var_os("ALGOTRADING_FIX").map_or_else(|| PathBuf::from(FIX), PathBuf::from);
-            let config = session(&path, &place.file("fix"))?;
+            let store = place.file("fix");
+            // What is not in the store passes for never sent, and would be sent again.
+            let traded = std::fs::metadata(place.file(JOURNAL)).is_ok_and(|file| file.len() > 0);
+            anyhow::ensure!(
+                !traded || store.is_dir(),
+                "`{}` is gone, which says what was sent over FIX, and the account has traded; restore it from a copy, or \
+                 close everything at the broker and begin another account with --out",
+                store.display()
+            );
+            let config = session(&path, &store)?;
             Ok(Box::new(FixBroker::start(config).context("cannot begin with the FIX session")?))
         }
     }
@@ -103,6 +113,18 @@ fn session(path: &Path, store: &Path) -> Result<Config> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_over_fix_is_not_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::at(folder.path().to_owned());
+        std::fs::write(place.file(JOURNAL), "{}\n").unwrap();
+        let error = connect(BrokerName::Fix, &place).err().unwrap().to_string();
+        assert!(error.contains("which says what was sent over FIX") && error.contains("restore it"), "{error}");
+        std::fs::create_dir(place.file("fix")).unwrap();
+        let error = connect(BrokerName::Fix, &place).err().unwrap().to_string();
+        assert!(error.contains("cannot read the FIX session"), "{error}");
+    }
 
     #[test]
     fn a_session_is_encrypted_unless_it_says_otherwise() {
