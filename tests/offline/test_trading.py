@@ -80,6 +80,15 @@ def same(trading):
     return hashlib.sha256(got[-1].encode()).hexdigest()
 
 
+def archived(trading):
+    """The lines in the archive, part after part, and its heads."""
+    s3, bucket = trading.client("s3"), f"{trading.name}-archive"
+    keys = sorted(one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"])
+    read = lambda key: s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    parts = "".join(read(key) for key in keys if key.endswith(".jsonl"))
+    return parts.splitlines(), [json.loads(read(key)) for key in keys if "head-" in key]
+
+
 def test_three_processes_trade_what_one_process_trades_byte_for_byte(trading):
     trading.start("market-data-adapter", "broker-adapter", "strategy-runner")
     trading.wait(lambda: trading.closed(LAST))
@@ -87,12 +96,8 @@ def test_three_processes_trade_what_one_process_trades_byte_for_byte(trading):
     assert trading.record("live")["sha256"] == digest
     # The books agree, and every closed session is in the archive, the parts in one piece.
     assert trading.record("live")["snapshot"]["disputed"] is False
-    s3, bucket = trading.client("s3"), f"{trading.name}-archive"
-    keys = sorted(one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"])
-    read = lambda key: s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-    parts = "".join(read(key) for key in keys if key.endswith(".jsonl"))
-    assert parts.splitlines() == trading.journal()
-    heads = [json.loads(read(key)) for key in keys if "head-" in key]
+    lines, heads = archived(trading)
+    assert lines == trading.journal()
     assert heads[-1] == {"seq": len(trading.journal()) - 1, "sha256": digest}
     codes = trading.stop()
     assert set(codes.values()) == {0}, f"{codes}\n{trading.logs()}"
@@ -123,6 +128,7 @@ def test_whoever_is_killed_when_the_journal_comes_out_the_same(trading, seed):
             kills += 1
     assert kills >= 4
     same(trading)
+    trading.wait(lambda: archived(trading)[0] == trading.journal())
 
 
 def test_a_second_runner_is_turned_away_in_one_sentence(trading):

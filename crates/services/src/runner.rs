@@ -54,6 +54,8 @@ pub struct Ports<'a> {
     pub owner: String,
     /// Difference in cash to the broker's that counts as none.
     pub tolerance: Money,
+    /// Longest silence of an instrument inside a session before nothing new is begun in it.
+    pub silence: Duration,
 }
 
 impl std::fmt::Debug for Ports<'_> {
@@ -140,7 +142,9 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let obeyed = Obeyed::default();
     let (observed, hears) = (Arc::clone(&seen), obeyed.clone());
-    let mut trader = Trader::new(engine, desk, log, symbols.len()).observed(Box::new(move |event, note, _| {
+    let trader = Trader::new(engine, desk, log, symbols.len());
+    let trader = trader.silent_at_most(i64::try_from(ports.silence.as_nanos()).unwrap_or(i64::MAX));
+    let mut trader = trader.observed(Box::new(move |event, note, _| {
         hears.saw(note);
         let mut seen = observed.lock().unwrap_or_else(PoisonError::into_inner);
         seen.seq += 1;
@@ -167,7 +171,7 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
         shown: 0,
         due: true,
     };
-    runner.already_archived();
+    runner.already_archived()?;
     while !here.stopped() {
         runner.look_after(&mut trader)?;
         let events = if waiting.is_empty() { wire.next(Duration::from_millis(100))? } else { Vec::new() };
@@ -359,7 +363,7 @@ impl<'a> Runner<'_, 'a> {
         let body = json!({
             "at": (self.here.now)(), "state": state, "owner": self.ports.owner, "epoch": self.keeper.epoch(),
             "run": self.account.facts.run_id, "seq": trader.log().seq(), "sha256": trader.log().digest(),
-            "snapshot": trader.snapshot(self.account.facts.cash)?,
+            "archived": self.archived, "snapshot": trader.snapshot(self.account.facts.cash)?,
         });
         if let Err(error) = self.here.show(LIVE, &body) {
             self.here.warn(format_args!("{error:#}"));
@@ -367,13 +371,14 @@ impl<'a> Runner<'_, 'a> {
         Ok(())
     }
 
-    /// An earlier runner has archived all sessions but perhaps the last.
-    fn already_archived(&mut self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = seen.closed.pop() {
-            self.archived = seen.closed.pop().unwrap_or(0);
-            seen.closed = vec![last];
-        }
+    /// An earlier runner has archived some sessions; where it left no word of it all are archived again, which changes
+    /// nothing of what is there.
+    fn already_archived(&mut self) -> Result<()> {
+        let body = self.here.shown(LIVE)?.filter(|body| body["run"] == self.account.facts.run_id);
+        self.archived = body.and_then(|body| body["archived"].as_u64()).unwrap_or(0);
+        let archived = self.archived;
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).closed.retain(|closed| *closed > archived);
+        Ok(())
     }
 
     /// Keeps the finished part of the journal, and its head.

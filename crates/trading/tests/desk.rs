@@ -1,4 +1,4 @@
-//! What a desk does when the broker does not do what it is asked about one order, or is away for long.
+//! What is done when the broker does not do what it is asked about one order, or is away for long, and when prices stop.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -90,7 +90,10 @@ struct Builds(u32);
 impl Strategy for Builds {
     fn on_bar(&mut self, bar: &Bar, _: &View<'_>, decisions: &mut Decisions) {
         self.0 += 1;
-        if self.0 <= 3 {
+        if self.0 == 4 {
+            decisions.order(InstrumentId(2), Quantity::whole(1).unwrap(), OrderKind::Market);
+        }
+        if self.0 <= 6 {
             let (instrument, ten) = (bar.instrument, Quantity::whole(10).unwrap());
             decisions.order(instrument, ten, OrderKind::Market);
             decisions.order(instrument, ten, OrderKind::Limit { limit: price("1") });
@@ -245,4 +248,50 @@ fn what_could_not_be_sent_in_time_is_never_sent() {
         }
         assert_eq!(sent(&mut again), expected, "at {late}");
     }
+}
+
+#[test]
+fn an_instrument_that_is_silent_in_its_session_is_begun_nothing_in_until_it_is_heard_again() {
+    let memory = Memory::default();
+    let mut one = trader(&memory).silent_at_most(60 * SECOND);
+    let [first, second, third, ..] = sessions() else { panic!() };
+    decided(&mut one, first);
+    let stale = |one: &Running| (0..3).map(|at| one.engine().guard().stale(InstrumentId(at))).collect::<Vec<_>>();
+    one.turn(after(second, -7_200)).unwrap();
+    assert_eq!(stale(&one), [false; 3], "nobody is silent at night");
+    one.market(&Market::Opened(*second)).unwrap();
+    let tell = |one: &mut Running, at: u32, second_of: i64| {
+        let (instrument, at) = (InstrumentId(at), after(second, second_of));
+        one.market(&Market::Price { instrument, price: price("10"), volume: 100_000, at }).unwrap();
+    };
+    one.turn(after(second, 60)).unwrap();
+    assert_eq!(stale(&one), [false; 3]);
+    tell(&mut one, 0, 50);
+    one.turn(after(second, 61)).unwrap();
+    assert_eq!(stale(&one), [false, true, true]);
+    tell(&mut one, 1, 62);
+    assert_eq!(stale(&one), [false, false, true]);
+    for at in 0..3 {
+        let (instrument, p) = (InstrumentId(at), price("10"));
+        let bar = Bar { instrument, session: second.date, open: p, high: p, low: p, close: p, volume: 1_000_000 };
+        one.market(&Market::Bar { bar, traded: bar }).unwrap();
+    }
+    tell(&mut one, 0, 20_000);
+    tell(&mut one, 1, 20_000);
+    one.turn(after(second, 20_001)).unwrap();
+    assert_eq!(stale(&one), [false, false, true]);
+    let before = one.desk().broker().sent.len();
+    one.turn(second.close).unwrap();
+    one.market(&Market::Closed).unwrap();
+    one.turn(after(third, -60)).unwrap();
+    // Nothing for the one that is silent; then its bar came, and it is heard.
+    let text = String::from_utf8(memory.bytes()).unwrap();
+    assert_eq!(text.matches("\"stale_prices\"").count(), 1, "{text}");
+    assert_eq!(one.desk().broker().sent.len() - before, 6);
+    assert_eq!(stale(&one), [false; 3]);
+    // A restart comes to the same.
+    drop(one);
+    let mut again = trader(&memory).silent_at_most(60 * SECOND);
+    again.recover(after(third, -60)).unwrap();
+    assert_eq!(String::from_utf8(memory.bytes()).unwrap(), text);
 }

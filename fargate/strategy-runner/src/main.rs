@@ -1,6 +1,7 @@
 //! Runs one strategy: up to one session, whose results it writes down, or live (`MODE=live`), until it is stopped.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use algotrading::eod::trade;
 use domain::Money;
@@ -24,6 +25,7 @@ fn live() -> ExitCode {
             archive: archive.as_ref().map(|archive| archive as _),
             owner: world.owner(here.program),
             tolerance: Money::ZERO,
+            silence: Duration::from_secs(world.number("SILENCE_SECONDS", 120)?),
         };
         runner::run(here, &ports)
     })
