@@ -240,10 +240,38 @@ fn push(
     }
 }
 
-/// Pairs the fills of an instrument.
+/// What both traded, at whatever prices, in whatever sessions.
+fn together(id: u32, one: &mut Traded, other: &mut Traded, items: &mut Vec<Item>) -> Result<(), Overflow> {
+    let quantity = if one.quantity.abs() <= other.quantity.abs() { one.quantity } else { other.quantity };
+    let amount = other.price.times(quantity).minus(one.price.times(quantity)).to_money()?;
+    let same = one.session == other.session;
+    let cause = if same { Cause::Fill } else { Cause::Timing };
+    let when = if same { String::new() } else { format!(" on {}", other.session) };
+    let what = format!("{quantity} at {} against {}{when}", one.price, other.price);
+    push(items, Some(one.session), Some(id), cause, amount, what);
+    one.quantity = one.quantity.sub(quantity)?;
+    other.quantity = other.quantity.sub(quantity)?;
+    Ok(())
+}
+
+/// Pairs the fills of an instrument: first those of one session, at one price if there are such; what is left over in
+/// the order in which it was traded.
 fn pair(id: u32, first: &Tally, second: &Tally, items: &mut Vec<Item>) -> Result<(), Overflow> {
-    let queue = |tally: &Tally| tally.fills.get(&id).into_iter().flatten().copied().collect::<VecDeque<Traded>>();
-    let (mut ours, mut theirs) = (queue(first), queue(second));
+    let fills = |tally: &Tally| tally.fills.get(&id).cloned().unwrap_or_default();
+    let (mut ours, mut theirs) = (fills(first), fills(second));
+    for one_price in [true, false] {
+        for one in &mut ours {
+            let from = theirs.partition_point(|other| other.session < one.session);
+            let session = one.session;
+            for other in theirs[from..].iter_mut().take_while(|other| other.session == session) {
+                if one.quantity.signum() * other.quantity.signum() > 0 && (one.price == other.price || !one_price) {
+                    together(id, one, other, items)?;
+                }
+            }
+        }
+    }
+    let left = |fills: Vec<Traded>| fills.into_iter().filter(|fill| !fill.quantity.is_zero()).collect::<VecDeque<_>>();
+    let (mut ours, mut theirs) = (left(ours), left(theirs));
     let mark = |tally: &Tally| tally.marks.get(&id).copied();
     let (Some(mark), Some(their_mark)) = (mark(first).or(mark(second)), mark(second).or(mark(first))) else {
         return Ok(());
@@ -269,15 +297,7 @@ fn pair(id: u32, first: &Tally, second: &Tally, items: &mut Vec<Item>) -> Result
             }
             continue;
         }
-        let quantity = if one.quantity.abs() <= other.quantity.abs() { one.quantity } else { other.quantity };
-        let amount = other.price.times(quantity).minus(one.price.times(quantity)).to_money()?;
-        let same = one.session == other.session;
-        let cause = if same { Cause::Fill } else { Cause::Timing };
-        let when = if same { String::new() } else { format!(" on {}", other.session) };
-        let what = format!("{quantity} at {} against {}{when}", one.price, other.price);
-        push(items, Some(one.session), Some(id), cause, amount, what);
-        one.quantity = one.quantity.sub(quantity)?;
-        other.quantity = other.quantity.sub(quantity)?;
+        together(id, one, other, items)?;
         if one.quantity.is_zero() {
             ours.pop_front();
         }
@@ -296,4 +316,85 @@ fn pair(id: u32, first: &Tally, second: &Tally, items: &mut Vec<Item>) -> Result
     let what = format!("{held} held are valued at {mark} against {their_mark}");
     push(items, None, Some(id), Cause::Data, valued, what);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Calendar, Fill, OrderId, Session};
+    use engine::LedgerEntry;
+
+    use super::*;
+
+    fn session(n: usize) -> Session {
+        Calendar::nyse().sessions()[5_000 + n]
+    }
+
+    fn money(text: &str) -> Money {
+        Money::parse(text).unwrap()
+    }
+
+    struct Run(Tally);
+
+    impl Run {
+        fn new() -> Self {
+            Self(Tally::new(money("1000")))
+        }
+
+        fn fill(mut self, n: usize, quantity: i64, price: &str) -> Self {
+            self.0.observe(&Event::SessionOpened(session(n)), &[]).unwrap();
+            let (price, instrument) = (Price::parse(price).unwrap(), InstrumentId(0));
+            let quantity = Quantity::whole(quantity).unwrap();
+            let session = session(n).date;
+            let fill = Fill { order: OrderId(1), instrument, session, quantity, price, fee: Money::ZERO };
+            self.0.observe(&Event::Filled(fill), &[]).unwrap();
+            self.0.observe(&Event::Price { instrument, price, at: domain::Timestamp::default() }, &[]).unwrap();
+            self
+        }
+
+        fn booked(mut self, n: usize, kind: LedgerKind, amount: &str) -> Self {
+            let (session, instrument) = (session(n).date, Some(InstrumentId(0)));
+            let entry = LedgerEntry { session, kind, instrument, amount: money(amount) };
+            self.0.observe(&Event::SessionClosed, &[Record::Ledger(entry)]).unwrap();
+            self
+        }
+
+        fn ends(mut self, equity: &str) -> Tally {
+            self.0.equity = money(equity);
+            self.0
+        }
+    }
+
+    fn items(one: &Tally, other: &Tally) -> Vec<(Cause, String)> {
+        let items = compare(one, other).unwrap();
+        let sum = items.iter().try_fold(Money::ZERO, |sum, item| sum.add(item.amount)).unwrap();
+        assert_eq!(sum, one.equity().sub(other.equity()).unwrap(), "{items:?}");
+        items.into_iter().map(|item| (item.cause, item.amount.to_string())).collect()
+    }
+
+    #[test]
+    fn what_both_traded_in_one_session_is_no_difference_whatever_one_missed_before() {
+        // The second bought and sold once more at first: 100 at 9, sold at 10.
+        let one = Run::new().fill(2, 100, "11").fill(3, -100, "12").fill(4, 100, "13");
+        let other = Run::new().fill(0, 100, "9").fill(1, -100, "10").fill(2, 100, "11");
+        let other = other.fill(3, -100, "12").fill(4, 100, "13");
+        let found = items(&one.ends("1100"), &other.ends("1200"));
+        // Valued at the last price, 13: the first lacks 400 and was spared 300.
+        assert_eq!(found, [(Cause::Order, "-400".to_owned()), (Cause::Order, "300".to_owned())]);
+    }
+
+    #[test]
+    fn prices_sessions_fees_income_and_corrections_are_told_apart() {
+        let one = Run::new().fill(0, 100, "9.5").booked(0, LedgerKind::Fee, "-2").fill(2, -100, "12");
+        let one = one.booked(2, LedgerKind::Dividend, "7").booked(2, LedgerKind::Correction, "-3");
+        let other = Run::new().fill(0, 100, "9").booked(0, LedgerKind::Fee, "-1").fill(1, -100, "11");
+        let found = items(&one.ends("1252"), &other.ends("1199"));
+        let wanted = [
+            (Cause::Fill, "-50"),
+            (Cause::Fee, "-1"),
+            (Cause::Timing, "100"),
+            (Cause::Income, "7"),
+            (Cause::Correction, "-3"),
+        ];
+        assert_eq!(found, wanted.map(|(cause, amount)| (cause, amount.to_owned())));
+    }
 }
