@@ -198,7 +198,8 @@ fn killed_at_any_moment_a_paper_account_ends_with_the_same_journal() {
     let done = |arguments: &[String]| place.done(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     done(&arguments("undisturbed"));
     let wanted = place.read("undisturbed/journal.jsonl");
-    let mut seed = std::process::id();
+    let first = std::process::id();
+    let mut seed = first;
     for attempt in 0..2 {
         let out = format!("disturbed-{attempt}");
         let mut kills = 0;
@@ -223,7 +224,7 @@ fn killed_at_any_moment_a_paper_account_ends_with_the_same_journal() {
             }
         }
         assert!(kills > 0);
-        assert_eq!(place.read(&format!("{out}/journal.jsonl")), wanted, "after {kills} kills");
+        assert_eq!(place.read(&format!("{out}/journal.jsonl")), wanted, "after {kills} kills, seed {first}");
         place.done(&["journal", "verify", &out]);
     }
 }
@@ -275,11 +276,15 @@ fn a_person_stops_a_running_account_and_the_record_says_what_was_closed() {
 #[test]
 fn the_page_stops_a_running_account_by_a_name_alone() {
     let place = Place::with_lake();
-    let mut command = place.command(&["paper", "run.toml", "--page", "127.0.0.1:0"]);
-    command.args(["--sessions-per-second", "40"]);
-    let mut running = Running::start(command);
-    let mut said = BufReader::new(running.0.stderr.take().unwrap()).lines();
-    let address = said.find_map(|line| line.unwrap().split_once("http://").map(|(_, rest)| rest.to_owned())).unwrap();
+    let start = || {
+        let mut command = place.command(&["paper", "run.toml", "--page", "127.0.0.1:0"]);
+        command.args(["--sessions-per-second", "40"]);
+        let mut running = Running::start(command);
+        let mut said = BufReader::new(running.0.stderr.take().unwrap()).lines();
+        let address = said.find_map(|line| line.unwrap().split_once("http://").map(|(_, rest)| rest.to_owned()));
+        (running, address.unwrap(), said)
+    };
+    let (mut running, address, _said) = start();
     let (host, token) = address.split_once("/?token=").unwrap();
     let ask = |id: &str, wish: Value| {
         let body = json!({"id": id, "confirm": "FLATTEN", "wish": wish}).to_string();
@@ -306,6 +311,16 @@ fn the_page_stops_a_running_account_by_a_name_alone() {
     fs::create_dir(&requests).unwrap();
     let answer = ask("wish-0002", json!({"ask": {"control": "normal"}, "by": "Ann", "reason": "over"}));
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("NOTHING WAS ASKED: cannot write"), "{answer}");
+    // An open page survives a restart, unless others could read its token meanwhile.
+    fs::remove_dir(&requests).unwrap();
+    for (mode, same) in [(0o600, true), (0o644, false)] {
+        running.kill();
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(place.path("trading/paper-run/page.token"), permissions).unwrap();
+        let (again, address, _said) = start();
+        running = again;
+        assert_eq!(address.ends_with(token), same, "{mode:o}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
@@ -87,7 +87,10 @@ impl Watch {
 
 fn token(place: &Place) -> Result<Token> {
     let path = place.file(TOKEN);
-    if let Some(token) = fs::read_to_string(&path).ok().and_then(|text| Token::again(text.trim())) {
+    if let Some(token) = fs::read_to_string(&path).ok().and_then(|text| Token::again(text.trim()))
+        // Whoever could read it has it: another one, then.
+        && fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 == 0)
+    {
         return Ok(token);
     }
     let token = Token::random()?;
