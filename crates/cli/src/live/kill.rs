@@ -71,16 +71,18 @@ pub struct Meant {
 /// There is none.
 pub fn accounts(root: &Path, which: &Which) -> Result<Vec<Meant>> {
     let mut found = Vec::new();
-    let mut folders = Vec::new();
-    below(root, &mut folders).with_context(|| {
+    fs::read_dir(root).with_context(|| {
         format!("cannot look for accounts below `{}`; say where they are with --root", root.display())
     })?;
+    let mut folders = Vec::new();
+    below(root, &mut folders);
     folders.sort();
-    for folder in folders {
+    for (folder, hidden) in folders {
         let lost = || format!("`{}` is gone: restore it from a copy", folder.join(ACCOUNT).display());
         let place = Place::at(folder.clone());
         let account = place.account().map_err(|error| format!("{error:#}"));
         let account = account.and_then(|account| account.ok_or_else(lost));
+        let account = hidden.map_or(account, Err);
         let meant = match (which, &account) {
             (Which::All, _) | (_, Err(_)) => true,
             (Which::Strategy(name), Ok(account)) => account.strategy == *name,
@@ -96,18 +98,21 @@ pub fn accounts(root: &Path, which: &Which) -> Result<Vec<Meant>> {
     Ok(found)
 }
 
-/// Folders that are accounts, or have been, at any depth. A link is not followed: what it leads to has a place of its own.
-fn below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+/// Folders that are accounts, or have been, at any depth; or why that cannot be told. A link is not followed: what it
+/// leads to has a place of its own.
+fn below(folder: &Path, found: &mut Vec<(PathBuf, Option<String>)>) {
     if [ACCOUNT, MARKET, STATUS].iter().any(|file| folder.join(file).is_file()) {
-        found.push(folder.to_owned());
+        found.push((folder.to_owned(), None));
     }
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            below(&entry.path(), found)?;
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            folders.for_each(|entry| below(&entry.path(), found));
+        }
+        Err(error) => {
+            found.push((folder.to_owned(), Some(format!("cannot look into `{}`: {error}", folder.display()))))
         }
     }
-    Ok(())
 }
 
 /// What closes an account at a broker that no program trades: why it is not flat, if it is not.
