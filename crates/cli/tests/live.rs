@@ -884,6 +884,10 @@ fn a_live_journal_replays_through_flat_and_an_early_acceptance_waits() {
     let stays = |place: &Place| place.path("trading/alpaca-run/account.json").exists();
     until("the account", || stays(&place));
     place.done(&["accept", "--all", "--by", "alice", "--reason", "the account has 50,000"]);
+    // It keeps nobody else waiting.
+    for mode in ["cancel", "normal"] {
+        place.done(&["control", mode, "--all", "--by", "alice", "--reason", "a test"]);
+    }
     for (date, price) in
         [("2013-03-04", 300), ("2013-03-05", 320), ("2013-03-06", 340), ("2013-03-07", 200), ("2013-03-08", 190)]
     {
@@ -899,6 +903,7 @@ fn a_live_journal_replays_through_flat_and_an_early_acceptance_waits() {
     let shown = place.done(&["journal", "show", "trading/alpaca-run"]);
     let at = |words: &str| shown.find(words).unwrap_or_else(|| panic!("`{words}` is not in {shown}"));
     assert!(at("put right after the broker: cash") < at("corrections accepted"), "{shown}");
+    assert!(at("control: cancel") < at("control: normal") && at("control: normal") < at("corrections accepted"));
     assert!(shown.contains("filled 100 IBM") && shown.contains("filled -100 IBM"), "{shown}");
     let replayed = place.done(&["journal", "replay", "trading/alpaca-run"]);
     assert!(replayed.contains("came out again"), "{replayed}");

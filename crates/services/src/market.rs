@@ -246,6 +246,9 @@ struct Heard {
     actions: Vec<(Symbol, ActionKind)>,
     bars: BTreeSet<Symbol>,
     last: BTreeMap<Symbol, (Timestamp, Price)>,
+    /// The session that the feed is telling, perhaps an earlier one again.
+    #[serde(skip)]
+    telling: Option<SessionDate>,
 }
 
 impl Heard {
@@ -257,13 +260,18 @@ impl Heard {
 
     /// Hears an event; false for one that was told before.
     fn is_new(&mut self, event: &Market, symbols: &[Symbol]) -> bool {
-        let open = self.opened.is_some() && self.opened != self.closed;
+        if let Market::Opened(session) = event {
+            self.telling = Some(session.date);
+        }
+        let of_another = self.telling.is_some() && self.telling != self.opened;
+        let open = self.opened.is_some() && self.opened != self.closed && !of_another;
         let symbol = |instrument: InstrumentId| symbols.get(instrument.index()).cloned();
         match event {
             Market::Opened(session) => {
                 let new = self.opened < Some(session.date);
                 if new {
-                    *self = Self { opened: Some(session.date), closed: self.closed, ..Self::default() };
+                    let (closed, telling) = (self.closed, self.telling);
+                    *self = Self { opened: Some(session.date), closed, telling, ..Self::default() };
                 }
                 new
             }
@@ -287,7 +295,9 @@ impl Heard {
                 today && symbol(bar.instrument).is_some_and(|symbol| self.bars.insert(symbol))
             }
             Market::Closed => {
-                self.closed = self.opened;
+                if open {
+                    self.closed = self.opened;
+                }
                 open
             }
             Market::Clock(_) => true,
