@@ -14,6 +14,7 @@ pub mod drive;
 pub mod feeds;
 pub mod heads;
 pub mod kept;
+pub mod keys;
 pub mod kill;
 pub mod limits;
 pub mod paper;

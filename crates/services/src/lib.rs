@@ -6,15 +6,13 @@
 //! what must not be forgotten lies in the journal's table.
 //!
 //! In reading order: [`here`] (what all have), [`table`] (a journal that one writer at a time has), [`post`] (queues as a
-//! channel), [`wire`] (the market stream), [`keys`] (credentials), then the programs: [`market`], [`broker`],
-//! [`runner`], [`guardian`].
+//! channel), [`wire`] (the market stream), then the programs: [`market`], [`broker`], [`runner`], [`guardian`].
 //!
 //! Invariant: a line of the log says what was done; it never has a body or a credential.
 
 pub mod broker;
 pub mod guardian;
 pub mod here;
-pub mod keys;
 pub mod market;
 pub mod post;
 pub mod runner;

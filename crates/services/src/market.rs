@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use algotrading::live::feeds::{FromLake, FromText};
 use anyhow::{Context, Result, bail};
-use brokers::alpaca::data::{AlpacaFeed, DataSettings};
 use domain::{ActionKind, InstrumentId, Price, SessionDate, Symbol, Timestamp};
 use ports::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -77,17 +76,6 @@ impl Source {
                 None => bail!("FEED is `{other}`; it must be replay, alpaca, alpaca:sip, file:PATH or stdin"),
             },
         }
-    }
-
-    /// Alpaca's prices.
-    #[must_use]
-    pub fn alpaca(settings: DataSettings, clock: fn() -> Timestamp) -> Self {
-        Self::Live(Box::new(move |symbols, after| {
-            let feed =
-                AlpacaFeed::connect(settings, symbols, after, clock).context("cannot begin with Alpaca's prices")?;
-            let said = feed.said();
-            Ok(Open { feed: Box::new(feed), said: Box::new(move || said.take()) })
-        }))
     }
 }
 

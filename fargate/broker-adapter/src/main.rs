@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use algotrading::live::keys::Keys;
 use anyhow::{Context, bail};
 use brokers::alpaca::AlpacaBroker;
 use services::broker::{self, Ports};
-use services::keys::Keys;
 use trading::PaperBroker;
 
 fn main() -> ExitCode {
