@@ -205,7 +205,8 @@ def test_alpacas_prices_come_onto_the_stream_after_the_session_that_was_told(tra
     secret = {"key_id": "PKDATAKEY", "secret_key": "a-very-secret-data-secret", "data_url": f"http://127.0.0.1:{prices}", "stream_url": f"ws://127.0.0.1:{prices}"}
     trading.client("secretsmanager").create_secret(Name=trading.name, SecretString=json.dumps(secret))
     told = (datetime.date.today() - datetime.timedelta(10)).isoformat()
-    heard = {"opened": told, "closed": told, "actions": [], "bars": [], "last": {}}
+    session = {"date": told, "open": f"{told}T14:30:00Z", "close": f"{told}T21:00:00Z", "index": 1}
+    heard = {"session": session, "closed": True, "actions": [], "bars": [], "last": []}
     trading.put("feed", {"seq": 7, "heard": heard, "waiting": []})
     run = lambda: trading.start("market-data-adapter", FEED="alpaca", BROKER_SECRET=trading.name)
     run()

@@ -305,14 +305,14 @@ fn the_page_stops_a_running_account_by_a_name_alone() {
     until("the mode", || place.status("paper-run").is_some_and(|status| status["mode"] == "flatten"));
     let journal = place.read("trading/paper-run/journal.jsonl");
     assert_eq!(journal.matches("Ann: no reason given (request ").count(), 1);
-    // Where nothing can be written, nothing is said to be asked.
+    // Where nothing can be written, nothing is said to be asked; there is nothing to be read either, so that it goes on.
     let requests = place.path("trading/paper-run/requests.jsonl");
     fs::remove_file(&requests).unwrap();
-    fs::create_dir(&requests).unwrap();
+    std::os::unix::fs::symlink("nowhere/requests.jsonl", &requests).unwrap();
     let answer = ask("wish-0002", json!({"ask": {"control": "normal"}, "by": "Ann", "reason": "over"}));
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("NOTHING WAS ASKED: cannot write"), "{answer}");
     // An open page survives a restart, unless others could read its token meanwhile.
-    fs::remove_dir(&requests).unwrap();
+    fs::remove_file(&requests).unwrap();
     for (mode, same) in [(0o600, true), (0o644, false)] {
         running.kill();
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
@@ -683,6 +683,17 @@ fn live_at_a_broker_survives_a_crash_and_is_closed_by_a_kill_while_nobody_trades
     place.done(&["journal", "verify", "trading/alpaca-run"]);
 }
 
+/// Tells broker and program of a session, and waits until the account has closed it.
+fn day(place: &Place, running: &mut Running, alpaca: &mut Alpaca, account: &str, date: &str, price: i64) {
+    for line in session(date, price) {
+        alpaca.tell(&line);
+        writeln!(running.0.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+    until("the close", || {
+        place.status(account).is_some_and(|status| status["session"] == date && status["closed"] == true)
+    });
+}
+
 /// A live account that has traded the first sessions of a broker's life, and nobody trades now.
 fn traded(place: &Place, alpaca: &mut Alpaca, name: &str, prices: &[i64]) {
     if !place.path("limits.toml").exists() {
@@ -694,13 +705,7 @@ fn traded(place: &Place, alpaca: &mut Alpaca, name: &str, prices: &[i64]) {
     let account = format!("alpaca-{name}");
     let dates = ["2013-03-04", "2013-03-05", "2013-03-06", "2013-03-07", "2013-03-08"];
     for (price, date) in prices.iter().zip(dates) {
-        for line in session(date, *price) {
-            alpaca.tell(&line);
-            writeln!(running.0.stdin.as_mut().unwrap(), "{line}").unwrap();
-        }
-        until("the close", || {
-            place.status(&account).is_some_and(|status| status["session"] == date && status["closed"] == true)
-        });
+        day(place, &mut running, alpaca, &account, date, *price);
     }
     running.kill();
 }
@@ -856,13 +861,7 @@ fn another_folder_at_the_same_broker_never_takes_an_old_order_for_its_own() {
     command.args(["--set", "account.cash=50000", "--cash-tolerance", "100000"]).stdin(Stdio::piped());
     let mut running = Running::start(command);
     for (date, price) in [("2013-03-08", 300), ("2013-03-11", 320)] {
-        for line in session(date, price) {
-            later.tell(&line);
-            writeln!(running.0.stdin.as_mut().unwrap(), "{line}").unwrap();
-        }
-        until("the close", || {
-            place.status("alpaca-run").is_some_and(|status| status["session"] == date && status["closed"] == true)
-        });
+        day(&place, &mut running, &mut later, "alpaca-run", date, price);
     }
     running.kill();
     let now = names(&later);
@@ -891,13 +890,7 @@ fn a_live_journal_replays_through_flat_and_an_early_acceptance_waits() {
     for (date, price) in
         [("2013-03-04", 300), ("2013-03-05", 320), ("2013-03-06", 340), ("2013-03-07", 200), ("2013-03-08", 190)]
     {
-        for line in session(date, price) {
-            alpaca.tell(&line);
-            writeln!(running.0.stdin.as_mut().unwrap(), "{line}").unwrap();
-        }
-        until("the close", || {
-            place.status("alpaca-run").is_some_and(|status| status["session"] == date && status["closed"] == true)
-        });
+        day(&place, &mut running, &mut alpaca, "alpaca-run", date, price);
     }
     running.kill();
     let shown = place.done(&["journal", "show", "trading/alpaca-run"]);

@@ -4,18 +4,17 @@
 //! same number; how far it came is a record. What does not come again as it was is written down, numbered, before it is
 //! put, and put again after a restart. Either way a reader knows by the number what is told twice.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use algotrading::live::feeds::{FromLake, FromText};
-use anyhow::{Context, Result, bail};
-use domain::{ActionKind, InstrumentId, Price, SessionDate, Symbol, Timestamp};
+use anyhow::{Context, Result, bail, ensure};
+use domain::{SessionDate, Symbol, Timestamp};
 use ports::stream::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trading::tape;
-use trading::{Feed, Market, Next};
+use trading::{Feed, Heard, Market, Next};
 
 use crate::Here;
 
@@ -162,6 +161,9 @@ fn again(
 struct Told {
     /// Number of the last event.
     seq: u64,
+    /// The instruments, in the order in which they are counted.
+    #[serde(default)]
+    symbols: Vec<Symbol>,
     #[serde(default)]
     heard: Heard,
     /// Messages that may not have been put.
@@ -173,10 +175,15 @@ struct Told {
 fn live(here: &Here<'_>, stream: &dyn Stream, symbols: &[Symbol], opens: Opens) -> Result<()> {
     let body = here.shown(FEED)?.unwrap_or_else(|| json!({ "seq": 0 }));
     let mut told: Told = serde_json::from_value(body).context("the record of what was published makes no sense")?;
+    ensure!(
+        told.seq == 0 || told.symbols.is_empty() || told.symbols == symbols,
+        "the run file has other symbols than those that were published; give the strategy another name"
+    );
+    told.symbols = symbols.to_vec();
     if !told.waiting.is_empty() {
         stream.put(&told.waiting)?;
     }
-    let Open { mut feed, said } = opens(symbols, told.heard.after())?;
+    let Open { mut feed, said } = opens(symbols, told.heard.goes_on_after())?;
     here.info("publishes market events", json!({ "after": told.seq }));
     let (mut over, mut failed) = (false, None);
     while !here.stopped() {
@@ -190,12 +197,13 @@ fn live(here: &Here<'_>, stream: &dyn Stream, symbols: &[Symbol], opens: Opens) 
         // What has come together is written down together; and nothing that came is lost with what did not.
         while told.waiting.len() < AT_ONCE {
             match feed.next(wait) {
-                Ok(Next::Event(event)) if told.heard.is_new(&event, symbols) => {
+                Ok(Next::Event(event)) if told.heard.was_told(&event) => {}
+                Ok(Next::Event(event)) => {
+                    told.heard.hear(&event);
                     told.seq += 1;
                     told.waiting.extend(tape::write(told.seq, &event, symbols));
                     closed |= event == Market::Closed;
                 }
-                Ok(Next::Event(_)) => {}
                 Ok(Next::Nothing) => break,
                 Ok(Next::End) => {
                     over = true;
@@ -224,73 +232,6 @@ fn live(here: &Here<'_>, stream: &dyn Stream, symbols: &[Symbol], opens: Opens) 
         }
     }
     Ok(())
-}
-
-/// How far the market was told: a feed that tells a session again, perhaps in another order, adds what is new.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Heard {
-    opened: Option<SessionDate>,
-    closed: Option<SessionDate>,
-    actions: Vec<(Symbol, ActionKind)>,
-    bars: BTreeSet<Symbol>,
-    last: BTreeMap<Symbol, (Timestamp, Price)>,
-    /// The session that the feed is telling, perhaps an earlier one again.
-    #[serde(skip)]
-    telling: Option<SessionDate>,
-}
-
-impl Heard {
-    /// The session that everything is to follow on.
-    fn after(&self) -> Option<SessionDate> {
-        let before = |date: SessionDate| SessionDate::from_days(date.days() - 1);
-        self.closed.or_else(|| self.opened.map(before))
-    }
-
-    /// Hears an event; false for one that was told before.
-    fn is_new(&mut self, event: &Market, symbols: &[Symbol]) -> bool {
-        if let Market::Opened(session) = event {
-            self.telling = Some(session.date);
-        }
-        let of_another = self.telling.is_some() && self.telling != self.opened;
-        let open = self.opened.is_some() && self.opened != self.closed && !of_another;
-        let symbol = |instrument: InstrumentId| symbols.get(instrument.index()).cloned();
-        match event {
-            Market::Opened(session) => {
-                let new = self.opened < Some(session.date);
-                if new {
-                    let (closed, telling) = (self.closed, self.telling);
-                    *self = Self { opened: Some(session.date), closed, telling, ..Self::default() };
-                }
-                new
-            }
-            Market::Action(action) => {
-                let new = symbol(action.instrument).map(|symbol| (symbol, action.kind));
-                let new = new.filter(|new| open && !self.actions.contains(new));
-                self.actions.extend(new.clone());
-                new.is_some()
-            }
-            Market::Price { instrument, at, price, .. } => {
-                let Some(symbol) = symbol(*instrument).filter(|_| open) else { return false };
-                let last = self.last.get(&symbol);
-                let new = last.is_none_or(|(last, known)| last < at || last == at && known != price);
-                if new {
-                    self.last.insert(symbol, (*at, *price));
-                }
-                new
-            }
-            Market::Bar { bar, .. } => {
-                let today = open && self.opened == Some(bar.session);
-                today && symbol(bar.instrument).is_some_and(|symbol| self.bars.insert(symbol))
-            }
-            Market::Closed => {
-                if open {
-                    self.closed = self.opened;
-                }
-                open
-            }
-            Market::Clock(_) => true,
-        }
-    }
 }
 
 fn rest(here: &Here<'_>, pace: Duration) {

@@ -23,7 +23,7 @@ use ports::queue::Queue;
 use ports::stream::Stream;
 use serde_json::json;
 use trading::remote::{Patience, RemoteBroker};
-use trading::tape::{Numbered, Resume};
+use trading::tape::Numbered;
 use trading::{Books, Desk, Market, Trader};
 
 use crate::Here;
@@ -68,7 +68,6 @@ impl std::fmt::Debug for Ports<'_> {
 #[derive(Debug, Default)]
 struct Seen {
     seq: u64,
-    resume: Resume,
     /// Numbers of the last steps of sessions that are not archived.
     closed: Vec<u64>,
 }
@@ -148,14 +147,12 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
         hears.saw(note);
         let mut seen = observed.lock().unwrap_or_else(PoisonError::into_inner);
         seen.seq += 1;
-        seen.resume.saw(event);
         if matches!(event, Event::SessionClosed) {
             let seq = seen.seq;
             seen.closed.push(seq);
         }
     }));
     let steps = trader.recover((here.now)())?;
-    let mut resume = seen.lock().unwrap_or_else(PoisonError::into_inner).resume;
     here.info("trades", json!({ "broker": name, "steps": steps, "first_session": first }));
     let mut runner = Runner {
         here,
@@ -178,7 +175,8 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
         waiting.extend(events);
         while let Some(Numbered { seq, event }) = waiting.pop_front() {
             let Some(event) = event else { continue };
-            if resume.is_new(&event) && !runner.tell(&mut trader, seq, &event)? {
+            // The stream is read from its oldest event on.
+            if !trader.was_told(&event) && !runner.tell(&mut trader, seq, &event)? {
                 break;
             }
         }

@@ -11,6 +11,7 @@ pub mod broker;
 pub mod desk;
 pub mod feed;
 pub mod guardian;
+pub mod heard;
 pub mod market;
 pub mod paper;
 pub mod parity;
@@ -26,6 +27,7 @@ pub use broker::{
 pub use desk::{Desk, Told};
 pub use feed::{Feed, FeedError, Next};
 pub use guardian::Guardian;
+pub use heard::Heard;
 pub use market::Market;
 pub use paper::PaperBroker;
 pub use remote::{Adapter, RemoteBroker};

@@ -5,7 +5,6 @@
 //! tells twice or out of order, and knows when something is missing.
 
 use domain::{ActionKind, Bar, CorporateAction, InstrumentId, Price, Session, SessionDate, Symbol, Timestamp};
-use engine::Event;
 use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
@@ -192,44 +191,6 @@ impl Tape {
     }
 }
 
-/// How far a trader had come in the market when it ended. A stream is read from its oldest event on; what comes before
-/// the session that was open is left out, and so are as many of that session's prices as the journal has: two trades may
-/// be alike, so only their count tells.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Resume {
-    session: Option<SessionDate>,
-    prices: u64,
-    /// Prices that have come again.
-    again: u64,
-    inside: bool,
-}
-
-impl Resume {
-    /// Hears of a step in the journal, one after the other.
-    pub fn saw(&mut self, event: &Event) {
-        match event {
-            Event::SessionOpened(session) => *self = Self { session: Some(session.date), ..Self::default() },
-            Event::Price { .. } => self.prices += 1,
-            _ => {}
-        }
-    }
-
-    /// Whether the trader is to be told of an event.
-    pub fn is_new(&mut self, event: &Market) -> bool {
-        if let Market::Opened(session) = event {
-            self.inside = self.session.is_none_or(|last| last <= session.date);
-            if self.session.is_none_or(|last| last < session.date) {
-                self.prices = 0;
-            }
-        }
-        if matches!(event, Market::Price { .. }) && self.inside && self.again < self.prices {
-            self.again += 1;
-            return false;
-        }
-        self.inside
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use domain::Calendar;
@@ -267,35 +228,6 @@ mod tests {
         let text = write(1, &Market::Closed, &symbols).unwrap().replace("\"v\":1", "\"v\":2");
         assert_eq!(read(&text, &symbols), Err(TapeError::Version(2)));
         assert!(matches!(read("{\"v\":1}", &symbols), Err(TapeError::Nonsense(_))));
-    }
-
-    #[test]
-    fn a_trader_that_starts_again_hears_what_it_has_not_heard() {
-        let sessions = &Calendar::nyse().sessions()[1000..1003];
-        let (price, instrument) = (Price::from_units(1), InstrumentId(0));
-        let tick = |n: usize| Market::Price { instrument, price, volume: 1, at: sessions[n].open };
-        let mut resume = Resume::default();
-        resume.saw(&Event::SessionOpened(sessions[0]));
-        resume.saw(&Event::SessionOpened(sessions[1]));
-        resume.saw(&Event::Price { instrument, price, at: sessions[1].open });
-        let told = [
-            (Market::Closed, false),
-            (Market::Opened(sessions[0]), false),
-            (tick(0), false),
-            (Market::Closed, false),
-            (Market::Opened(sessions[1]), true),
-            (tick(1), false),
-            (tick(1), true),
-            (Market::Closed, true),
-            (Market::Opened(sessions[2]), true),
-            (tick(2), true),
-        ];
-        for (event, new) in told {
-            assert_eq!(resume.is_new(&event), new, "{event:?}");
-        }
-        let mut fresh = Resume::default();
-        assert!(!fresh.is_new(&Market::Closed), "a stream may begin inside a session");
-        assert!(fresh.is_new(&Market::Opened(sessions[0])) && fresh.is_new(&tick(0)));
     }
 
     #[test]

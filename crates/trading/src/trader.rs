@@ -7,12 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Bar, CorporateAction, InstrumentId, Money, Price, SessionDate, Strategy, Timestamp};
+use domain::{Bar, InstrumentId, Money, SessionDate, Strategy, Timestamp};
 use engine::{Command, Correction, Engine, EngineError, Event, Mode, Step};
 use journal::{Lines, Log, LogError};
 
 use crate::broker::{Account, Broker, Failure, OrderStatus};
 use crate::desk::Desk;
+use crate::heard::Heard;
 use crate::market::Market;
 
 /// Trading cannot go on.
@@ -64,27 +65,14 @@ pub struct Trader<S, B, L> {
     observer: Option<Observer>,
     /// Bars of the session that is about to close.
     bars: Vec<Bar>,
-    seen: Seen,
-    /// The session that the feed is telling; one that was interrupted tells earlier ones again.
-    telling: Option<SessionDate>,
+    heard: Heard,
     /// Longest silence of an instrument inside a session, in nanoseconds.
     silence_max: Option<i64>,
     heard_at: Vec<Timestamp>,
-    /// The last price of each: a feed that was interrupted tells it again.
-    last: Vec<Option<Price>>,
     closing_at: Timestamp,
     comparing: Comparing,
     /// What is not of this run and has been told, so that accepting it lasts.
     foreign: BTreeSet<String>,
-}
-
-/// What of the market has been taken, so that what is told twice counts once.
-#[derive(Debug, Default)]
-struct Seen {
-    session: Option<SessionDate>,
-    closed: bool,
-    bars: BTreeSet<InstrumentId>,
-    actions: Vec<CorporateAction>,
 }
 
 /// How often positions that a flatten has not closed yet are tried again.
@@ -92,7 +80,7 @@ const CLOSE_AGAIN: i64 = 5_000_000_000;
 
 impl<S, B, L> std::fmt::Debug for Trader<S, B, L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trader").field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("Trader").field("heard", &self.heard).finish_non_exhaustive()
     }
 }
 
@@ -105,11 +93,9 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             desk,
             observer: None,
             bars: Vec::new(),
-            seen: Seen::default(),
-            telling: None,
+            heard: Heard::default(),
             silence_max: None,
             heard_at: vec![Timestamp::default(); instruments],
-            last: vec![None; instruments],
             closing_at: Timestamp::default(),
             comparing: Comparing::Not,
             foreign: BTreeSet::new(),
@@ -162,7 +148,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
 
     /// Session that was opened last, and whether it is closed.
     pub fn position(&self) -> Option<(SessionDate, bool)> {
-        self.seen.session.map(|session| (session, self.seen.closed))
+        self.heard.position()
     }
 
     /// Replays the journal without the market, at a time by the clock. Returns the number of steps.
@@ -195,23 +181,14 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
     }
 
     fn saw(&mut self, event: &Event) {
+        self.heard.saw(event);
         match event {
-            Event::SessionOpened(session) => {
-                self.seen = Seen { session: Some(session.date), ..Seen::default() };
-                self.heard_at.fill(session.open);
-                self.last.fill(None);
-            }
-            Event::Action(action) => self.seen.actions.push(*action),
-            Event::Bar(bar) => {
-                self.seen.bars.insert(bar.instrument);
-            }
-            Event::Price { instrument, at, price } => {
+            Event::SessionOpened(session) => self.heard_at.fill(session.open),
+            Event::Price { instrument, at, .. } => {
                 if let Some(heard) = self.heard_at.get_mut(instrument.index()) {
                     *heard = (*heard).max(*at);
-                    self.last[instrument.index()] = Some(*price);
                 }
             }
-            Event::SessionClosed => self.seen.closed = true,
             _ => {}
         }
     }
@@ -291,29 +268,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
 
     /// Whether a feed told this before: one that was interrupted tells a session again, and perhaps those before it.
     pub fn was_told(&mut self, event: &Market) -> bool {
-        if let Market::Opened(session) = event {
-            self.telling = Some(session.date);
-        }
-        let of_another = self.telling.is_some() && self.telling != self.seen.session;
-        match event {
-            Market::Opened(session) => self.seen.session.is_some_and(|seen| session.date <= seen),
-            Market::Clock(_) => false,
-            _ if of_another => true,
-            Market::Action(action) => self.seen.closed || self.seen.actions.contains(action),
-            Market::Price { instrument, at, price, .. } => {
-                let told = |heard: &Timestamp| {
-                    at < heard || at == heard && self.last.get(instrument.index()) == Some(&Some(*price))
-                };
-                self.seen.closed || self.heard_at.get(instrument.index()).is_none_or(told)
-            }
-            Market::Bar { bar, .. } => {
-                self.seen.closed
-                    || self.seen.session != Some(bar.session)
-                    || self.seen.bars.contains(&bar.instrument)
-                    || self.bars.iter().any(|other| other.instrument == bar.instrument)
-            }
-            Market::Closed => self.seen.closed || self.seen.session.is_none(),
-        }
+        self.heard.was_told(event)
     }
 
     /// Takes what a feed tells. What was told before is left out. Where the broker is elsewhere, say first what time it
@@ -346,6 +301,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             }
             Market::Bar { bar, .. } => {
                 self.desk.broker().market(event)?;
+                self.heard.hear(event);
                 self.bars.push(*bar);
             }
             Market::Closed => {

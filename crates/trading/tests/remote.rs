@@ -11,7 +11,6 @@ mod support;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 
 use domain::{Bar, InstrumentId, Money, Price, Quantity, Timestamp};
 use engine::{Cancels, Engine, Limits, Margin, Mode};
@@ -20,7 +19,7 @@ use market::random::{Chaos, Wish};
 use simulator::Costs;
 use support::{Dice, Memory, MemoryLines};
 use trading::remote::{Adapter, Channel, Letter, Patience, Received, RemoteBroker, Rules, SendError, flatten};
-use trading::tape::{self, Numbered, Resume};
+use trading::tape::{self, Numbered};
 use trading::{
     Account, Books, Broker, BrokerEvent, ClientOrderId, Desk, Failure, Market, OrderStatus, Owner, PaperBroker, Ticket,
     Trader,
@@ -249,7 +248,6 @@ struct World {
     dice: Dice,
     epoch: u64,
     trader: Option<Near>,
-    resume: Arc<Mutex<Resume>>,
 }
 
 fn cash() -> Money {
@@ -301,7 +299,6 @@ impl World {
             dice,
             epoch: 0,
             trader: None,
-            resume: Arc::default(),
         }
     }
 
@@ -329,10 +326,7 @@ impl World {
         let gate = support::gate(&self.limits, &header);
         let desk = Desk::new(broker.unwrap(), owner, symbols, Cancels::AtOnce, gate);
         let engine = Engine::new(Chaos::new(self.wishes.clone()), header.cash, 2, self.limits.clone());
-        *self.resume.lock().unwrap() = Resume::default();
-        let resume = self.resume.clone();
-        let saw = move |event: &engine::Event, _: Option<&str>, _: &engine::Step| resume.lock().unwrap().saw(event);
-        let mut trader = Trader::new(engine, desk, log, 2).observed(Box::new(saw));
+        let mut trader = Trader::new(engine, desk, log, 2);
         let now = self.now();
         trader.recover(now).unwrap();
         trader
@@ -342,10 +336,9 @@ impl World {
     fn tell(&mut self) -> Result<(), ()> {
         let mut trader = self.trader.take().unwrap_or_else(|| self.start());
         let length = self.tape.borrow().len();
-        let mut resume = *self.resume.lock().unwrap();
         for at in 0..length {
             let told = self.tape.borrow()[at];
-            if !resume.is_new(&told.event.unwrap()) {
+            if trader.was_told(&told.event.unwrap()) {
                 continue;
             }
             self.settle(&mut trader);

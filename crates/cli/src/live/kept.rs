@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use domain::SessionDate;
-use engine::Event;
 use journal::{FileLines, Lines, LinesError};
-use trading::Market;
+use trading::{Heard, Market};
 
 use super::account::Place;
 use crate::folder::JOURNAL;
@@ -65,18 +64,12 @@ pub fn told(place: &Place) -> Result<Vec<Market>> {
     whole.enumerate().map(|(at, line)| event(line, at + 1, &path)).collect()
 }
 
-/// The session that a feed is to go on after: the last whose close was told, or the day before one that is open still.
+/// The session that a feed is to go on after, by the market that was told.
 #[must_use]
 pub fn goes_on_after(known: &[Market]) -> Option<SessionDate> {
-    let mut steps = Steps::default();
-    for event in known {
-        match event {
-            Market::Opened(session) => steps.open = Some(session.date),
-            Market::Closed => steps.closed = steps.open,
-            _ => {}
-        }
-    }
-    steps.after()
+    let mut heard = Heard::default();
+    known.iter().for_each(|event| heard.hear(event));
+    heard.goes_on_after()
 }
 
 /// The same of a journal that is all that comes again, as a live account's is: a close that was told and led to no step
@@ -90,7 +83,7 @@ pub fn journal_goes_on_after(place: &Place) -> Result<Option<SessionDate>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.with_context(|| format!("cannot read `{}`", path.display()))?,
     };
-    let mut steps = Steps::default();
+    let mut heard = Heard::default();
     // Only whole lines, and most of them say nothing of a session's beginning or end.
     for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).skip(1) {
         let begins = |what: &str| String::from_utf8_lossy(&line[..line.len().min(60)]).contains(what);
@@ -99,25 +92,9 @@ pub fn journal_goes_on_after(place: &Place) -> Result<Option<SessionDate>> {
         }
         let entry: journal::Entry =
             serde_json::from_slice(line).with_context(|| format!("`{}` was changed; restore it", path.display()))?;
-        match entry.event {
-            Event::SessionOpened(session) => steps.open = Some(session.date),
-            Event::SessionClosed => steps.closed = steps.open,
-            _ => {}
-        }
+        heard.saw(&entry.event);
     }
-    Ok(steps.after())
-}
-
-#[derive(Default)]
-struct Steps {
-    open: Option<SessionDate>,
-    closed: Option<SessionDate>,
-}
-
-impl Steps {
-    fn after(self) -> Option<SessionDate> {
-        self.closed.or_else(|| self.open.map(|date| SessionDate::from_days(date.days() - 1)))
-    }
+    Ok(heard.goes_on_after())
 }
 
 /// The journal, which is never ahead of the market it was made from.
