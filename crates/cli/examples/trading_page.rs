@@ -174,7 +174,7 @@ fn happened(board: &Shared) -> Result<()> {
         {"ordered": order(95, 0, "120", limit.clone())},
         {"ordered": order(96, 3, "-60", json!({"stop": {"stop": "462"}}))},
         {"refused": {"order": order(97, 1, "-900", json!("market")), "reason": {"position_notional_too_large": {"notional": "406465.18", "max": "100000"}}}},
-        {"refused": {"order": order(98, 2, "50", json!("market")), "reason": "stale_prices"}},
+        {"refused": {"order": order(98, 2, "50", json!("market")), "reason": {"stale_prices": {"since": "2024-01-02T14:40:00Z"}}}},
         {"refused": {"order": order(99, 0, "5000", limit), "reason": {"quantity_too_large": {"quantity": "5000", "max": "500"}}}},
     ]);
     look(board).saw(

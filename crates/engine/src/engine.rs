@@ -213,7 +213,7 @@ impl<S: Strategy> Engine<S> {
             }
             Event::Control(mode) => self.on_control(*mode)?,
             Event::Corrected(correction) => self.on_corrected(correction)?,
-            Event::Accepted => self.guard.disputed = false,
+            Event::Accepted => self.guard.accept(),
             Event::Reenabled => self.guard.reenable(),
         }
         Ok(&self.step)
@@ -413,7 +413,7 @@ impl<S: Strategy> Engine<S> {
 
     fn on_corrected(&mut self, correction: &Correction) -> Result<(), EngineError> {
         let Some(session) = self.session else { return Err(EngineError::NoSession) };
-        self.guard.disputed = true;
+        self.guard.dispute();
         match *correction {
             Correction::Position { instrument, theirs, price, .. } => {
                 self.known(instrument)?;

@@ -54,9 +54,10 @@ type Likeness = (InstrumentId, Quantity, OrderKind, TimeInForce);
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     pub(crate) mode: Mode,
-    pub(crate) disputed: bool,
+    disputed: Option<Timestamp>,
     pub(crate) throttled: bool,
-    stale: Vec<bool>,
+    /// Since when, by instrument.
+    stale: Vec<Option<Timestamp>>,
     now: Timestamp,
     ordered: VecDeque<(Timestamp, Likeness)>,
     cancelled: VecDeque<Timestamp>,
@@ -70,7 +71,7 @@ const MINUTE: i64 = 60_000_000_000;
 
 impl Guard {
     pub(crate) fn new(instruments: usize) -> Self {
-        Self { stale: vec![false; instruments], ..Self::default() }
+        Self { stale: vec![None; instruments], ..Self::default() }
     }
 
     /// What may still be done.
@@ -82,7 +83,7 @@ impl Guard {
     /// Whether the books differed from the broker's and nobody has accepted it yet.
     #[must_use]
     pub fn disputed(&self) -> bool {
-        self.disputed
+        self.disputed.is_some()
     }
 
     /// Whether the strategy has repeated itself too often and waits for a person.
@@ -94,7 +95,7 @@ impl Guard {
     /// Whether prices of an instrument cannot be relied on.
     #[must_use]
     pub fn stale(&self, instrument: InstrumentId) -> bool {
-        self.stale.get(instrument.index()).copied().unwrap_or(true)
+        self.stale.get(instrument.index()).is_none_or(Option::is_some)
     }
 
     /// Latest time of any event.
@@ -114,8 +115,16 @@ impl Guard {
 
     pub(crate) fn set_stale(&mut self, instrument: InstrumentId, stale: bool) {
         if let Some(known) = self.stale.get_mut(instrument.index()) {
-            *known = stale;
+            *known = stale.then(|| known.unwrap_or(self.now));
         }
+    }
+
+    pub(crate) fn dispute(&mut self) {
+        self.disputed.get_or_insert(self.now);
+    }
+
+    pub(crate) fn accept(&mut self) {
+        self.disputed = None;
     }
 
     pub(crate) fn opened(&mut self, equity: Money) {
@@ -173,11 +182,11 @@ impl Guard {
         if self.throttled {
             return Some(Refusal::Throttled { executions: self.executions });
         }
-        if self.disputed {
-            return Some(Refusal::BooksDiffer);
+        if let Some(since) = self.disputed {
+            return Some(Refusal::BooksDiffer { since });
         }
-        if self.stale(order.instrument) {
-            return Some(Refusal::StalePrices);
+        if let Some(since) = self.stale.get(order.instrument.index()).copied().flatten() {
+            return Some(Refusal::StalePrices { since });
         }
         let since = |at: Timestamp| self.now.nanos() - at.nanos();
         if let Some(max) = limits.orders_per_minute_max

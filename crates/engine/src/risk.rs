@@ -4,7 +4,7 @@
 //! position past it. An order that can only shrink a position always passes: risk must never trap anyone.
 
 use domain::{
-    InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, Symbol, TimeInForce,
+    InstrumentId, Money, Notional, Order, OrderId, OrderKind, Overflow, Price, Quantity, Symbol, TimeInForce, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -283,11 +283,17 @@ pub enum Refusal {
         executions: u32,
     },
     /// The books differed from the broker's.
-    #[error("the books differed from the broker's, and nobody has accepted it yet")]
-    BooksDiffer,
+    #[error("the books have differed from the broker's since {since}, and nobody has accepted it yet")]
+    BooksDiffer {
+        /// When they first did.
+        since: Timestamp,
+    },
     /// Nobody hears of its prices.
-    #[error("its prices are stale")]
-    StalePrices,
+    #[error("its prices have been stale since {since}")]
+    StalePrices {
+        /// When that was said.
+        since: Timestamp,
+    },
     /// A figure is too large to compute.
     #[error("a figure is too large to compute")]
     OutOfRange,

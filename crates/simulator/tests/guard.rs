@@ -168,7 +168,7 @@ fn stale_prices_and_disputed_books_bar_what_is_new_and_not_the_way_out() {
     let mut engine = holding(free(), wishes, Cancels::AtOnce);
     take(&mut engine, Event::Feed { instrument: ID, stale: true });
     let seen = take(&mut engine, Event::Bar(bar(1, "50 50 50 50")));
-    assert_eq!((seen.refusals(), seen.sent().len()), (vec![Refusal::StalePrices], 1));
+    assert_eq!((seen.refusals(), seen.sent().len()), (vec![Refusal::StalePrices { since: session(1).open }], 1));
     take(&mut engine, Event::Feed { instrument: ID, stale: false });
     let position = engine.book().position(ID);
     let theirs = shares(90);
@@ -176,7 +176,7 @@ fn stale_prices_and_disputed_books_bar_what_is_new_and_not_the_way_out() {
     let seen = take(&mut engine, Event::Corrected(correction));
     assert_eq!((engine.book().position(ID), seen.records.len()), (theirs, 2));
     let seen = show(&mut engine, 2, "50 50 50 50");
-    assert_eq!((seen.refusals(), seen.sent().len()), (vec![Refusal::BooksDiffer], 1));
+    assert_eq!((seen.refusals(), seen.sent().len()), (vec![Refusal::BooksDiffer { since: session(1).close }], 1));
     take(&mut engine, Event::Accepted);
     assert_eq!(show(&mut engine, 3, "50 50 50 50").sent().len(), 2);
 }
