@@ -18,7 +18,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use brokers::fix::{Config, Endpoint, FixBroker, Secret, Style, Tls};
+use brokers::fix::{Authorities, Config, Endpoint, FixBroker, Keep, Secret, Style, Tls};
 use domain::{
     Bar, InstrumentId, Money, Order, OrderId, OrderKind, Price, Quantity, Session, SessionDate, Symbol, TimeInForce,
     Timestamp,
@@ -51,6 +51,8 @@ struct File {
     trailing_stops: bool,
     #[serde(default)]
     emulate_alternatives: bool,
+    #[serde(default)]
+    messages_per_second_max: Option<u32>,
     heartbeat_seconds: u64,
     answer_within_ms: u64,
     reconnect_min_ms: u64,
@@ -163,7 +165,7 @@ fn print(line: &Value) -> anyhow::Result<()> {
 fn main() -> anyhow::Result<()> {
     let path = std::env::args().nth(1).context("fix_session CONFIG.json")?;
     let file: File = serde_json::from_str(&std::fs::read_to_string(path)?)?;
-    let tls = file.tls.map(|tls| Tls { name: tls.name, roots: tls.roots });
+    let tls = file.tls.map(|tls| Tls { name: tls.name, roots: tls.roots.map(Authorities::File) });
     let endpoint = Endpoint { host: file.host, port: file.port, tls };
     let config = Config {
         username: file.username.map(Secret::new),
@@ -172,13 +174,14 @@ fn main() -> anyhow::Result<()> {
         reset_on_logon: file.reset_on_logon,
         style: Style { account: file.account, trailing_stops: file.trailing_stops, ..Style::default() },
         emulate_alternatives: file.emulate_alternatives,
+        messages_per_second_max: file.messages_per_second_max,
         answer_within: Duration::from_millis(file.answer_within_ms),
         reconnect_min: Duration::from_millis(file.reconnect_min_ms),
         reconnect_max: Duration::from_millis(file.reconnect_max_ms),
         logons_max: file.logons_max,
-        ..Config::new(&file.sender, &file.target, endpoint, file.store)
+        ..Config::new(&file.sender, &file.target, endpoint)
     };
-    let mut broker = FixBroker::start(config)?;
+    let mut broker = FixBroker::start(config, Keep::Folder(file.store))?;
     let mut engine = approver()?;
     let owner = Owner::new("desk", "test").context("no owner")?;
 

@@ -18,7 +18,6 @@ pub mod store;
 mod time;
 mod worker;
 
-use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,10 +25,10 @@ use std::{io, thread};
 
 use trading::{Account, Broker, BrokerEvent, ClientOrderId, Failure, Holding, OrderStatus, Ticket};
 
-pub use self::line::{Endpoint, Tls, TlsError};
+pub use self::line::{Authorities, Endpoint, Tls, TlsError};
 pub use self::orders::Style;
 pub use self::session::Secret;
-pub use self::store::StoreError;
+pub use self::store::{Keep, StoreError};
 
 use self::line::Prepared;
 use self::orders::Orders;
@@ -46,8 +45,6 @@ pub struct Config {
     pub target: String,
     /// Where it is.
     pub endpoint: Endpoint,
-    /// Folder of the session's store; one for each session.
-    pub store: PathBuf,
     /// `Username`, where it is wanted.
     pub username: Option<Secret>,
     /// `Password`, where it is wanted.
@@ -65,6 +62,9 @@ pub struct Config {
     /// others may trade as well: the position may then be larger than any one of them. The first trade ends them,
     /// even if it fills only a part.
     pub emulate_alternatives: bool,
+    /// How many messages a second may be asked of the counterparty; more wait for their turn. The last tenth is for
+    /// cancels.
+    pub messages_per_second_max: Option<u32>,
     /// How long a call waits for its answer, and a logon for its.
     pub answer_within: Duration,
     /// Pause before the first attempt to connect again; it doubles with each one that fails.
@@ -78,18 +78,18 @@ pub struct Config {
 impl Config {
     /// With what is usual.
     #[must_use]
-    pub fn new(sender: &str, target: &str, endpoint: Endpoint, store: PathBuf) -> Self {
+    pub fn new(sender: &str, target: &str, endpoint: Endpoint) -> Self {
         Self {
             sender: sender.to_owned(),
             target: target.to_owned(),
             endpoint,
-            store,
             username: None,
             password: None,
             heartbeat: Duration::from_secs(30),
             reset_on_logon: false,
             style: Style::default(),
             emulate_alternatives: false,
+            messages_per_second_max: None,
             answer_within: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(60),
@@ -108,8 +108,8 @@ impl Config {
             || self.reconnect_max < self.reconnect_min
         {
             "times to wait must be above 0, and reconnect_max no less than reconnect_min"
-        } else if self.logons_max == 0 {
-            "logons_max must be at least 1"
+        } else if self.logons_max == 0 || self.messages_per_second_max == Some(0) {
+            "logons_max and messages_per_second_max must be at least 1"
         } else {
             return Ok(());
         };
@@ -147,14 +147,14 @@ pub struct FixBroker {
 }
 
 impl FixBroker {
-    /// Opens the store and begins to connect.
+    /// Opens the store, one for each session, and begins to connect.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start(config: Config, keep: Keep) -> Result<Self, StartError> {
         config.check()?;
         let tls = config.endpoint.tls.as_ref().map(|tls| Prepared::new(tls, &config.endpoint.host)).transpose()?;
-        let (store, held) = Store::open(&config.store, &config.sender, &config.target)?;
+        let (store, held) = Store::open(keep, &config.sender, &config.target)?;
         Self::begin(config, tls, store, held)
     }
 
@@ -303,18 +303,18 @@ mod tests {
 
     use super::*;
 
-    fn config(port: u16, folder: &std::path::Path) -> Config {
+    fn config(port: u16) -> Config {
         let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: None };
-        Config { password: Some(Secret::new("hunter2")), ..Config::new("US", "THEM", endpoint, folder.to_owned()) }
+        Config { password: Some(Secret::new("hunter2")), ..Config::new("US", "THEM", endpoint) }
     }
 
     #[test]
     fn a_configuration_that_makes_no_sense_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let wrong = |change: fn(&mut Config)| {
-            let mut config = config(1, folder.path());
+            let mut config = config(1);
             change(&mut config);
-            matches!(FixBroker::start(config), Err(StartError::Config(_)))
+            matches!(FixBroker::start(config, Keep::Folder(folder.path().to_owned())), Err(StartError::Config(_)))
         };
         assert!(wrong(|config| config.sender = String::new()));
         assert!(wrong(|config| config.target = "A\u{1}56=B".into()));
@@ -322,15 +322,17 @@ mod tests {
         assert!(wrong(|config| config.heartbeat = Duration::ZERO));
         assert!(wrong(|config| config.reconnect_max = Duration::from_millis(1)));
         assert!(wrong(|config| config.logons_max = 0));
-        assert!(!format!("{:?}", config(1, folder.path())).contains("hunter2"));
+        assert!(wrong(|config| config.messages_per_second_max = Some(0)));
+        assert!(!format!("{:?}", config(1)).contains("hunter2"));
     }
 
     #[test]
     fn nothing_leaves_that_cannot_be_stored() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let config = config(server.local_addr().unwrap().port(), folder.path());
-        let (mut store, held) = Store::open(&config.store, &config.sender, &config.target).unwrap();
+        let config = config(server.local_addr().unwrap().port());
+        let keep = Keep::Folder(folder.path().to_owned());
+        let (mut store, held) = Store::open(keep, &config.sender, &config.target).unwrap();
         store.fill_disk();
         let mut broker = FixBroker::begin(config, None, store, held).unwrap();
         let (mut line, _) = server.accept().unwrap();

@@ -8,3 +8,4 @@
 
 pub mod alpaca;
 pub mod fix;
+mod throttle;

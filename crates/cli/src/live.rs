@@ -12,6 +12,7 @@ pub mod board;
 pub mod brokers;
 pub mod drive;
 pub mod feeds;
+pub mod fix;
 pub mod heads;
 pub mod kept;
 pub mod keys;

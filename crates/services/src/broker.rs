@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use algotrading::live::account::begin;
 use algotrading::live::paper::gate;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use engine::Limits;
 use ports::queue::Queue;
 use ports::stream::Stream;
@@ -35,6 +35,8 @@ pub struct Ports<'a> {
     pub table: Table,
     /// A name that no other process has.
     pub owner: String,
+    /// A lease that is kept beside the adapter's own: on what the broker itself writes down there.
+    pub beside: Option<Keeper>,
 }
 
 impl std::fmt::Debug for Ports<'_> {
@@ -52,6 +54,28 @@ pub fn owner(broker: &str, strategy: &str) -> Result<Owner> {
         .with_context(|| format!("`{broker}` and `{strategy}` are no names for orders: 30 letters, digits and `_`"))
 }
 
+/// Where an adapter writes down what it was asked.
+fn journal_of(strategy: &str) -> String {
+    format!("broker#{strategy}")
+}
+
+/// A journal of the broker's own beside the adapter's, such as what was sent over FIX: its name, and the lease on it.
+///
+/// # Errors
+/// It is gone, or another adapter is at work.
+pub fn beside(here: &Here<'_>, table: &Table, what: &str, owner: &str) -> Result<(String, Keeper)> {
+    let journal = format!("{what}#{}", here.strategy);
+    let keeper = Keeper::wait(here, table, &journal, owner)?;
+    let known = |journal: &str| table.read(journal, 0).map(|lines| !lines.is_empty());
+    // What is not there passes for never sent, and would be sent again.
+    ensure!(
+        known(&journal)? || !known(&journal_of(&here.strategy))?,
+        "`{journal}` is gone from the journal's table, which says what was sent, and the strategy has traded; restore the \
+         table, or close everything at the broker and give the strategy another name"
+    );
+    Ok((journal, keeper))
+}
+
 /// Trades until it is told to stop.
 ///
 /// # Errors
@@ -61,7 +85,7 @@ pub fn run<B: Broker>(here: &Here<'_>, ports: &Ports<'_>, name: &str, own_market
     // How often a strategy repeated itself is the runner's to count: its journal hears when a person enables it again.
     let limits = Limits { repeated_executions_max: None, ..config.risk.and(&house.limits) };
     let account = begin(name, &here.short_name(), &config, &house.text)?;
-    let journal = format!("broker#{}", here.strategy);
+    let journal = journal_of(&here.strategy);
     let keeper = Keeper::wait(here, &ports.table, &journal, &ports.owner)?;
     let symbols = account.facts.symbols.clone();
     let rules = Rules {
@@ -82,7 +106,9 @@ pub fn run<B: Broker>(here: &Here<'_>, ports: &Ports<'_>, name: &str, own_market
     let mut shown = (0, String::new());
     while !here.stopped() {
         here.beat();
-        keeper.renew(here.now_ms())?;
+        for lease in [Some(&keeper), ports.beside.as_ref()].into_iter().flatten() {
+            lease.renew(here.now_ms())?;
+        }
         adapter.turn(1_000, &mut source)?;
         if here.now_ms() - shown.0 >= SHOW_MS {
             shown.0 = here.now_ms();
@@ -99,6 +125,8 @@ pub fn run<B: Broker>(here: &Here<'_>, ports: &Ports<'_>, name: &str, own_market
         }
     }
     drop(adapter);
-    keeper.release(here.now_ms());
+    for lease in [Some(&keeper), ports.beside.as_ref()].into_iter().flatten() {
+        lease.release(here.now_ms());
+    }
     Ok(())
 }

@@ -5,17 +5,20 @@ use std::process::ExitCode;
 use algotrading::live::keys::Keys;
 use anyhow::{Context, bail};
 use brokers::alpaca::AlpacaBroker;
+use brokers::fix::{FixBroker, Keep};
 use services::broker::{self, Ports};
+use services::table::now_ms;
 use trading::PaperBroker;
 
 fn main() -> ExitCode {
     kit::program("broker-adapter", |world, here| {
-        let ports = Ports {
+        let mut ports = Ports {
             orders: &world.orders()?,
             executions: &world.executions()?,
             stream: &world.stream()?,
             table: world.journals()?,
             owner: world.owner(here.program),
+            beside: None,
         };
         match world.given("BROKER")?.as_str() {
             "paper" => {
@@ -29,9 +32,14 @@ fn main() -> ExitCode {
                 broker::run(here, &ports, "alpaca", false, broker)
             }
             "fix" => {
-                bail!("the broker `fix` is not built in yet: its session needs a store that outlives the container")
+                let config = Keys::read(&world.aws.secrets(), &world.given("BROKER_SECRET")?)?.fix()?;
+                let (journal, lease) = broker::beside(here, &ports.table, "fix", &ports.owner)?;
+                let keep = Keep::Lines(journal, Box::new(lease.lines(now_ms)));
+                ports.beside = Some(lease);
+                let broker = FixBroker::start(config, keep).context("cannot begin with the FIX session")?;
+                broker::run(here, &ports, "fix", false, broker)
             }
-            other => bail!("BROKER is `{other}`; it must be paper or alpaca"),
+            other => bail!("BROKER is `{other}`; it must be paper, alpaca or fix"),
         }
     })
 }

@@ -3,6 +3,7 @@
 //! A thread dials and then only reads; what it read goes to the worker, which owns everything else. TLS is a state
 //! machine between the two, so that no socket is shared and nothing is polled.
 
+use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
@@ -33,20 +34,38 @@ pub struct Endpoint {
 pub struct Tls {
     /// The name in its certificate, where that is not the host's.
     pub name: Option<String>,
-    /// A PEM file of the authorities that may vouch for it; the operating system's without.
-    pub roots: Option<PathBuf>,
+    /// Who may vouch for it; the operating system's authorities without.
+    pub roots: Option<Authorities>,
+}
+
+/// Certificates of authorities, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authorities {
+    /// In a file.
+    File(PathBuf),
+    /// Themselves.
+    Text(String),
+}
+
+impl fmt::Display for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "`{}`", path.display()),
+            Self::Text(_) => f.write_str("what was given as PEM"),
+        }
+    }
 }
 
 /// TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The authorities' file.
-    #[error("cannot read certificates from `{path}`", path = path.display())]
+    #[error("cannot read certificates from {of}")]
     Roots {
         /// Which.
-        path: PathBuf,
+        of: Authorities,
         /// Why.
-        source: rustls::pki_types::pem::Error,
+        source: pem::Error,
     },
     /// There is nobody to trust.
     #[error("there is no usable certificate of an authority in {0}")]
@@ -70,12 +89,16 @@ impl Prepared {
     pub(super) fn new(tls: &Tls, host: &str) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         let origin = match &tls.roots {
-            Some(path) => {
-                let wrong = |source| TlsError::Roots { path: path.clone(), source };
-                for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
+            Some(of) => {
+                let wrong = |source| TlsError::Roots { of: of.clone(), source };
+                let pem = match of {
+                    Authorities::File(path) => std::fs::read(path).map_err(pem::Error::Io).map_err(wrong)?,
+                    Authorities::Text(text) => text.clone().into_bytes(),
+                };
+                for certificate in CertificateDer::pem_slice_iter(&pem) {
                     roots.add(certificate.map_err(wrong)?)?;
                 }
-                format!("`{}`", path.display())
+                of.to_string()
             }
             None => {
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -19,6 +19,7 @@ use super::orders::{self, Applied, Orders, Record, Report};
 use super::session::{Down, Moment, Output, Session};
 use super::store::{Batch, Store};
 use super::time;
+use crate::throttle::Throttle;
 
 /// What the worker waits for.
 pub(super) enum Input {
@@ -52,6 +53,15 @@ pub(super) enum Answer {
 }
 
 pub(super) type Reply = Sender<Result<Answer, Failure>>;
+
+/// A call that waits until another message may leave.
+struct Held {
+    call: Call,
+    until: Duration,
+    reply: Reply,
+    /// When it is its turn.
+    at: Duration,
+}
 
 /// A call that waits for its answer.
 struct Pending {
@@ -97,6 +107,8 @@ pub(super) struct Worker {
     backoff: Duration,
     refusals: u32,
     pending: Vec<Pending>,
+    throttle: Option<Throttle>,
+    held: Vec<Held>,
     /// Orders by the number of the message that carried them, until they are answered.
     carried: BTreeMap<u64, ClientOrderId>,
     /// Orders whose cancellation was sent because an alternative filled.
@@ -136,6 +148,10 @@ impl Worker {
             backoff: config.reconnect_min,
             refusals: 0,
             pending: Vec::new(),
+            throttle: config
+                .messages_per_second_max
+                .map(|max| Throttle::new(max, Duration::from_secs(1), Instant::now())),
+            held: Vec::new(),
             carried: BTreeMap::new(),
             outdone: BTreeSet::new(),
             batch: Batch::default(),
@@ -179,7 +195,8 @@ impl Worker {
             Link::Open { since, begun: false, .. } => *since + self.config.answer_within,
             Link::Open { .. } | Link::Dialing | Link::Stopped => Duration::from_secs(u64::from(u32::MAX)),
         };
-        let waits = self.pending.iter().map(|pending| pending.until).chain(self.session.wakes()).chain(self.stopping);
+        let waits = self.pending.iter().map(|pending| pending.until).chain(self.held.iter().map(|held| held.at));
+        let waits = waits.chain(self.session.wakes()).chain(self.stopping);
         waits.fold(link, Duration::min)
     }
 
@@ -194,6 +211,10 @@ impl Worker {
             _ => {}
         }
         self.session.tick(now);
+        let (due, held) = std::mem::take(&mut self.held).into_iter().partition(|held| held.at <= now.steady);
+        self.held = held;
+        let due: Vec<Held> = due;
+        due.into_iter().for_each(|held| self.call(held.call, held.until, held.reply, now));
         self.carry_out();
         let (due, waiting) = std::mem::take(&mut self.pending).into_iter().partition(|one| one.until <= now.steady);
         self.pending = waiting;
@@ -410,6 +431,11 @@ impl Worker {
                 _ => self.reason.clone(),
             };
             return self.answers.push((reply, Err(Failure::NotSent(reason))));
+        }
+        if let Some(throttle) = &mut self.throttle
+            && let Err(wait) = throttle.take(matches!(call, Call::Cancel(_)), Instant::now())
+        {
+            return self.held.push(Held { call, until, reply, at: now.steady + wait });
         }
         let (message, record, what) = match self.compose(call, now) {
             Ok(Composed::Answer(answer)) => return self.answers.push((reply, Ok(answer))),

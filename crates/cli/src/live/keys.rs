@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use brokers::alpaca::data::{DataSettings, Source, stream_at};
 use brokers::alpaca::{Base, Credentials, Settings};
+use brokers::fix::Config;
 use ports::secrets::{Secret, Secrets};
+
+use super::fix;
 
 /// Fields of a secret.
 #[derive(Debug)]
@@ -41,6 +44,16 @@ impl Keys {
     pub fn alpaca(&self) -> Result<Settings> {
         let base = self.field("base_url").unwrap_or("https://paper-api.alpaca.markets");
         Ok(Settings::new(Base::parse(base)?, self.credentials()?))
+    }
+
+    /// A FIX session: `session` is the text of a `fix.toml`, `username` and `password` are for the logon.
+    ///
+    /// # Errors
+    /// Fields are missing or make no sense.
+    pub fn fix(&self) -> Result<Config> {
+        let secret = |field| self.field(field).ok().map(brokers::fix::Secret::new);
+        let credentials = fix::Credentials { username: secret("username"), password: secret("password") };
+        fix::session(&format!("session of the secret {}", self.name), self.field("session")?, credentials)
     }
 
     /// Alpaca's prices; `data_url` and `stream_url` say where else.
