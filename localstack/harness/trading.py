@@ -14,6 +14,29 @@ import boto3
 from harness import servers
 
 PROGRAMS = ("market-data-adapter", "broker-adapter", "strategy-runner", "guardian")
+RUN_FILE = """[strategy]
+name = "ema"
+fast = 2
+slow = {slow}
+size = 100
+
+[data]
+symbols = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+from = {begin}
+to = {end}
+
+[account]
+cash = 250000
+
+[costs]
+commission_per_share = 0.005
+commission_min = 1
+spread_bps = 2
+volume_share_max = 0.1
+borrow_bps = 50
+"""
+BEGIN, LAST = "2013-02-14", "2013-02-26"
+SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
 LIMITS = "[limits]\nmissing = \"reduce_only\"\n"
 
 
@@ -52,13 +75,34 @@ class Trading:
 
     def _lake(self):
         s3 = self.client("s3")
-        for bucket in (self.name, f"{self.name}-archive"):
-            s3.create_bucket(Bucket=bucket)
+        s3.create_bucket(Bucket=self.name)
+        # As the stack makes it: what is written there can be neither changed nor removed.
+        archive = f"{self.name}-archive"
+        s3.create_bucket(Bucket=archive, ObjectLockEnabledForBucket=True)
+        s3.put_object_lock_configuration(Bucket=archive, ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}},
+        })
         for file in self.lake.rglob("*"):
             if file.is_file():
                 s3.put_object(Bucket=self.name, Key=f"lake/{file.relative_to(self.lake).as_posix()}", Body=file.read_bytes())
         s3.put_object(Bucket=self.name, Key="lake/strategies/ema.toml", Body=self.run_file.read_bytes())
         s3.put_object(Bucket=self.name, Key="lake/watch/limits.toml", Body=LIMITS.encode())
+
+    def add_to_lake(self, file):
+        """Imports a vendor's file into a copy of the lake, and puts what that changed into the bucket."""
+        lake = self.folder / "lake"
+        shutil.copytree(self.lake, lake)
+        before = {one: one.read_bytes() for one in lake.rglob("*") if one.is_file()}
+        self.command("data", "import", file, "--lake", lake, check=True)
+        for one in lake.rglob("*"):
+            if one.is_file() and before.get(one) != (content := one.read_bytes()):
+                self.client("s3").put_object(Bucket=self.name, Key=f"lake/{one.relative_to(lake).as_posix()}", Body=content)
+
+    def command(self, *arguments, **more):
+        """What the command line program says, where the programs are."""
+        return subprocess.run(
+            [servers.binaries() / "algotrading", *arguments], capture_output=True, text=True, env=self.environment(), **more,
+        )
 
     def environment(self, **more):
         return servers.environment({

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import urllib.request
 import uuid
@@ -18,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "localstack"))
 
 from harness import day, deploy, sample, servers
+from harness.trading import BEGIN, LAST, PROGRAMS, RUN_FILE, Trading
 
 # A session on which the sample's strategies have orders and fills, and the one after it.
 DAY, NEXT = "2013-02-27", "2013-02-28"
@@ -158,3 +160,34 @@ def make(emulator, tmp_path):
 def offline(make) -> Offline:
     """A stack with two of the sample's strategies, without bars."""
     return make()
+
+
+@pytest.fixture(scope="session")
+def always_on(tmp_path_factory):
+    """A MiniStack for the programs that are always on."""
+    missing = [name for name in (*PROGRAMS, "algotrading", "algotrading-aws") if not (servers.binaries() / name).exists()]
+    if missing:
+        assert "ALGOTRADING_TEST_SQL" not in os.environ, f"not built: {', '.join(missing)}"
+        pytest.skip(f"not built: {', '.join(missing)}")
+    server = servers.ministack(tmp_path_factory.mktemp("ministack-of-programs"))
+    try:
+        yield server
+    finally:
+        servers.stop(server)
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory):
+    """A lake with the sample in a folder."""
+    out = tmp_path_factory.mktemp("demo") / "demo"
+    subprocess.run([servers.binaries() / "algotrading", "demo", "--out", out], check=True, capture_output=True)
+    return out / "lake"
+
+
+@pytest.fixture
+def trading(always_on, lake, tmp_path):
+    made = Trading(always_on, lake, tmp_path, RUN_FILE.format(begin=BEGIN, end=LAST, slow=4))
+    try:
+        yield made
+    finally:
+        made.stop()

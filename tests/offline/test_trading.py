@@ -10,65 +10,12 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from harness import servers
-from harness.trading import PROGRAMS, Trading
-
-RUN_FILE = """[strategy]
-name = "ema"
-fast = 2
-slow = {slow}
-size = 100
-
-[data]
-symbols = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
-from = {begin}
-to = {end}
-
-[account]
-cash = 250000
-
-[costs]
-commission_per_share = 0.005
-commission_min = 1
-spread_bps = 2
-volume_share_max = 0.1
-borrow_bps = 50
-"""
-BEGIN, LAST = "2013-02-14", "2013-02-26"
-SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
-
-
-@pytest.fixture(scope="module")
-def offline(tmp_path_factory):
-    missing = [name for name in (*PROGRAMS, "algotrading") if not (servers.binaries() / name).exists()]
-    if missing:
-        assert "ALGOTRADING_TEST_SQL" not in os.environ, f"not built: {', '.join(missing)}"
-        pytest.skip(f"not built: {', '.join(missing)}")
-    server = servers.ministack(tmp_path_factory.mktemp("ministack"))
-    try:
-        yield server
-    finally:
-        servers.stop(server)
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory):
-    """A lake with the sample in a folder."""
-    out = tmp_path_factory.mktemp("demo") / "demo"
-    subprocess.run([servers.binaries() / "algotrading", "demo", "--out", out], check=True, capture_output=True)
-    return out / "lake"
-
-
-@pytest.fixture
-def trading(offline, lake, tmp_path):
-    made = Trading(offline, lake, tmp_path, RUN_FILE.format(begin=BEGIN, end=LAST, slow=4))
-    try:
-        yield made
-    finally:
-        made.stop()
+from harness.trading import BEGIN, LAST, PROGRAMS, RUN_FILE, SYMBOLS, Trading
 
 
 def same(trading):
@@ -143,21 +90,38 @@ def test_a_second_runner_is_turned_away_in_one_sentence(trading):
     same(trading)
 
 
-def test_a_strategy_has_seen_the_past_before_its_first_session(offline, lake, tmp_path):
+def test_a_strategy_has_seen_the_past_before_its_first_session(always_on, lake, tmp_path):
     # Ten bars are needed, and eight are told.
-    trading = Trading(offline, lake, tmp_path, RUN_FILE.format(begin="2012-06-01", end=LAST, slow=10))
+    trading = Trading(always_on, lake, tmp_path, RUN_FILE.format(begin="2012-06-01", end=LAST, slow=10))
     try:
         trading.start("market-data-adapter", "broker-adapter", "strategy-runner", REPLAY_AFTER="2013-02-13")
         trading.wait(lambda: trading.closed(LAST))
         lines = trading.journal()
         assert json.loads(lines[1])["event"]["session_opened"]["date"] == BEGIN
         assert any('"ordered"' in line for line in lines), "it never decided"
-        # A restart shows it the same past, or its steps would come out otherwise.
+        # A restart shows it the same past, or its steps would come out otherwise; also when the vendor knows better now.
         runner = trading.started["strategy-runner"]
         runner.terminate()
         assert runner.wait(20) == 0
+        corrected = tmp_path / "daily_adjusted_IBM.csv"
+        row = "2013-02-11,200.98,201.95,199.75,200.16,172.895767,2944700,0.0,"
+        sample = (Path(__file__).parents[2] / "data/sample/daily_adjusted_IBM.csv").read_text()
+        assert row + "1.0" in sample
+        corrected.write_text(sample.replace(row + "1.0", row + "7.0"))
+        trading.add_to_lake(corrected)
         trading.start("strategy-runner")
         trading.wait(lambda: trading.record("live")["state"] == "trading")
+        assert trading.journal() == lines
+        folder = trading.folder / "proof"
+        trading.command("aws", "journal", "ema", "--out", folder, check=True)
+        assert "came out again" in trading.command("journal", "replay", folder, "--lake", lake, check=True).stdout
+        # Shown what is known today, it says so and ends.
+        trading.started["strategy-runner"].terminate()
+        trading.started["strategy-runner"].wait(20)
+        trading.put("warmed", {"run": "another"})
+        trading.start("strategy-runner")
+        assert trading.started["strategy-runner"].wait(60) == 1
+        assert "came out otherwise" in trading.log("strategy-runner")
         assert trading.journal() == lines
     finally:
         trading.stop()
@@ -166,7 +130,8 @@ def test_a_strategy_has_seen_the_past_before_its_first_session(offline, lake, tm
 @pytest.mark.parametrize(("program", "more", "words"), [
     ("market-data-adapter", {"FEED": "alpaca"}, "BROKER_SECRET is not set"),
     ("market-data-adapter", {"FEED": "alpacca"}, "FEED is `alpacca`; it must be replay, alpaca, alpaca:sip, file:PATH or stdin"),
-    ("broker-adapter", {"BROKER": "fix"}, "the broker `fix` is not built in yet"),
+    ("broker-adapter", {"BROKER": "fix"}, "BROKER_SECRET is not set"),
+    ("broker-adapter", {"BROKER": "fixx"}, "BROKER is `fixx`; it must be paper, alpaca or fix"),
     ("broker-adapter", {"BROKER": "alpaca", "BROKER_SECRET": "nobody"}, "Secrets Manager GetSecretValue on `nobody`: not found"),
     ("strategy-runner", {"STRATEGY": "nobody"}, "the lake has no `strategies/nobody.toml`"),
     ("guardian", {"JOURNAL_TABLE": ""}, "the environment variable JOURNAL_TABLE is not set"),

@@ -189,6 +189,18 @@ Examples:
   algotrading kill --all --by alice --reason \"wrong prices\"
   algotrading kill --strategy ibm --by alice --root trading --json")]
     Kill(Kill),
+    /// The programs that are always on AWS: how they stand, what they may do, kill, their journals.
+    #[command(
+        disable_help_flag = true,
+        long_about = "The programs that are always on AWS: how they stand, what they may do, kill, their journals.\n\n\
+        Runs the program algotrading-aws beside this one; build it once with `cargo build --release -p algotrading-aws`.",
+        after_help = "\
+Examples:
+  algotrading aws status
+  algotrading aws kill --all --by alice --reason \"wrong prices\"
+  algotrading aws --help"
+    )]
+    Aws(PassedOn),
     /// Hold what an account traded against what the simulator makes of the same days: every cent between them, by cause.
     ///
     /// data: the lake has other prices now; timing: traded in another session; fill: at another price; fee: at another
@@ -706,8 +718,8 @@ pub struct LookaheadCheck {
 /// Arguments of a program beside this one.
 #[derive(Debug, Args)]
 pub struct PassedOn {
-    /// What to train, and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "KIND")]
+    /// What it is to do.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "WHAT")]
     pub arguments: Vec<String>,
 }
 

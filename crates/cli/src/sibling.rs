@@ -21,6 +21,10 @@ pub const SQL: Sibling = Sibling { program: "algotrading-sql", package: "algotra
 /// Training of models.
 pub const TRAIN: Sibling = Sibling { program: "algotrading-train", package: "training", what: "the trainer" };
 
+/// People and the programs that are always on AWS.
+pub const AWS: Sibling =
+    Sibling { program: "algotrading-aws", package: "algotrading-aws", what: "the program that talks to AWS" };
+
 impl Sibling {
     fn path(self) -> Result<PathBuf> {
         let own = std::env::current_exe().context("cannot find this program's own folder")?;

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["domain", "engine"]),
     ("report", &["domain"]),
     ("trading", &["domain", "engine", "journal", "simulator"]),
-    ("brokers", &["domain", "engine", "trading"]),
+    ("brokers", &["domain", "engine", "journal", "trading"]),
     ("ports", &[]),
     ("queries", &[]),
     ("aws", &["ports"]),
@@ -43,6 +43,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("services", &["algotrading", "domain", "engine", "journal", "lake", "ports", "trading"]),
     ("kit", &["algotrading", "aws", "domain", "lake", "ports", "services"]),
+    // What a person does about the programs that are always on; beside the main program, which knows no AWS.
+    ("algotrading-aws", &["algotrading", "aws", "domain", "kit", "ports", "services"]),
     ("offline-aws", &["algotrading", "algotrading-sql", "lake", "models"]),
     // The trainer is to `algotrading train` what a subcommand is to cargo: it reads the same run files and lakes.
     ("training", &["domain", "engine", "lake", "models", "report", "simulator", "strategies", "algotrading"]),

@@ -6,14 +6,19 @@
 //! what must not be forgotten lies in the journal's table.
 //!
 //! In reading order: [`here`] (what all have), [`table`] (a journal that one writer at a time has), [`post`] (queues as a
-//! channel), [`wire`] (the market stream), then the programs: [`market`], [`broker`], [`runner`], [`guardian`].
+//! channel), [`wire`] (the market stream), [`past`] (what a
+//! strategy was shown), then the programs: [`market`], [`broker`], [`runner`], [`guardian`]; and what
+//! people do about them: [`operator`], [`fetch`].
 //!
 //! Invariant: a line of the log says what was done; it never has a body or a credential.
 
 pub mod broker;
+pub mod fetch;
 pub mod guardian;
 pub mod here;
 pub mod market;
+pub mod operator;
+pub mod past;
 pub mod post;
 pub mod runner;
 pub mod table;

@@ -27,6 +27,7 @@ use trading::tape::Numbered;
 use trading::{Books, Desk, Market, Trader};
 
 use crate::Here;
+use crate::past;
 use crate::post::Post;
 use crate::table::{Keeper, Table, TableLines, now_ms};
 use crate::wire::Wire;
@@ -119,6 +120,7 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
     let log = Log::open(keeper.lines(now_ms), &account.header())?;
     let mut wire = Wire::new(ports.stream, &symbols, 0);
     let mut waiting = VecDeque::new();
+    let begun = log.expected().is_some();
     let first = match log.expected().map(|entry| entry.event) {
         Some(Event::SessionOpened(session)) => session.date,
         Some(_) => bail!("the journal does not begin with a session"),
@@ -136,7 +138,7 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
     let cancels = if own_market { Cancels::AtOnce } else { Cancels::WhenConfirmed };
     let owner = crate::broker::owner(&name, &account.strategy)?;
     let desk = Desk::new(broker, owner, &symbols, cancels, gate(&account, &limits));
-    let strategy = warmed(here, &config, first)?;
+    let strategy = warmed(here, ports, &config, first, &account.facts.run_id, begun)?;
     let engine = Engine::new(strategy, account.facts.cash, symbols.len(), limits).at_venue(&symbols, cancels);
     let seen = Arc::new(Mutex::new(Seen::default()));
     let obeyed = Obeyed::default();
@@ -210,16 +212,33 @@ fn first_session(
     Ok(None)
 }
 
-/// The rule of the run file, which has seen what the lake knows from before its first session.
-fn warmed(here: &Here<'_>, config: &RunConfig, first: SessionDate) -> Result<Box<dyn Strategy + Send>> {
+/// The rule of the run file, which has seen what the lake knew of the time before its first session when it began.
+fn warmed(
+    here: &Here<'_>,
+    ports: &Ports<'_>,
+    config: &RunConfig,
+    first: SessionDate,
+    run: &str,
+    begun: bool,
+) -> Result<Box<dyn Strategy + Send>> {
     let run_file = format!("strategies/{}.toml", here.strategy);
     let inputs = algotrading::command::inputs(config, run_file.as_ref(), &here.location)?;
     let instruments = config.data.symbols.len();
     let mut strategy = config.strategy.build(instruments, inputs)?;
     if config.data.from.is_none_or(|from| from < first) {
-        let history =
-            feeds::history(&here.location, &config.data, Some(first)).context("the history to warm up with")?;
-        let events = trading::feed::replay(Calendar::nyse(), &history, None)?;
+        let events = match past::kept(here, &ports.table, run)? {
+            Some(events) => events,
+            None => {
+                let history = feeds::history(&here.location, &config.data, Some(first));
+                let history = history.context("the history to warm up with")?;
+                let events = trading::feed::replay(Calendar::nyse(), &history, None)?;
+                // A journal that was begun without it was shown something else, perhaps.
+                if !begun {
+                    past::keep(here, &ports.table, run, &ports.owner, &events)?;
+                }
+                events
+            }
+        };
         trading::feed::warm_up(&mut strategy, instruments, Calendar::nyse(), &events);
         here.info("has seen the past", json!({ "events": events.len() }));
     }

@@ -69,6 +69,10 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Reenable(args) => live::say(&args, &Ask::Reenable),
         Verb::Control(args) => live::say(&args.say, &Ask::Control(args.mode.into())),
         Verb::Kill(args) => kill::run(&args),
+        Verb::Aws(args) => {
+            let status = sibling::AWS.pass_through(&args.arguments)?;
+            Ok(Reply { text: String::new(), failed: !status.success() })
+        }
         Verb::Parity(args) => parity::run(&args),
         Verb::Journal(Journal::Verify(args)) => journal::verify(&args),
         Verb::Journal(Journal::Show(args)) => journal::show(&args),

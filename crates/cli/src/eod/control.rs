@@ -82,15 +82,38 @@ pub fn mode(entries: &[Entry], session: SessionDate) -> Mode {
 /// # Errors
 /// The record cannot be read or written.
 pub fn add(records: &dyn Records, strategy: &str, entry: &Entry, lift: bool) -> Outcome<bool> {
+    change(records, strategy, |record| {
+        let tightens = lift || mode(&record.entries, entry.from) < entry.mode;
+        if tightens {
+            record.entries.push(entry.clone());
+        }
+        tightens
+    })
+}
+
+/// Adds what a person accepts or enables again.
+///
+/// # Errors
+/// The record cannot be read or written.
+pub fn request(records: &dyn Records, strategy: &str, request: &Request) -> Outcome<()> {
+    let request = serde_json::to_value(request).map_err(|error| Trouble::new(What::BadRecord, error.to_string()))?;
+    let add = |record: &mut Control| {
+        record.requests.push(request.clone());
+        true
+    };
+    change(records, strategy, add).map(|_| ())
+}
+
+/// Changes the record, whoever else does meanwhile; false where there was nothing to change.
+fn change(records: &dyn Records, strategy: &str, mut change: impl FnMut(&mut Control) -> bool) -> Outcome<bool> {
     let key = key(strategy);
     for _ in 0..8 {
         let seen = records.get(&key)?;
         let version = seen.as_ref().map_or(0, |record| record.version);
         let mut record: Control = seen.map(|record| body(&key, &record)).transpose()?.unwrap_or_default();
-        if !lift && mode(&record.entries, entry.from) >= entry.mode {
+        if !change(&mut record) {
             return Ok(false);
         }
-        record.entries.push(entry.clone());
         if put(records, &key, &record, version)? {
             return Ok(true);
         }

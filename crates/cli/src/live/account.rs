@@ -105,7 +105,16 @@ impl Place {
         let mut tag = [0; 3];
         getrandom::fill(&mut tag).context("the system has no random numbers")?;
         account.tag = hex(&tag);
-        let text = serde_json::to_vec_pretty(&account)?;
+        self.keep(&account)?;
+        Ok(account)
+    }
+
+    /// Writes down whose the folder is.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn keep(&self, account: &Account) -> Result<()> {
+        let text = serde_json::to_vec_pretty(account)?;
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.0)?;
             let draft = self.file(".account.draft");
@@ -113,8 +122,7 @@ impl Place {
             fs::File::open(&draft)?.sync_all()?;
             fs::rename(draft, self.file(ACCOUNT))
         };
-        write().with_context(|| format!("cannot write `{folder}`; choose another --out or make room"))?;
-        Ok(account)
+        write().with_context(|| format!("cannot write `{}`; choose another --out or make room", self.0.display()))
     }
 }
 

@@ -238,7 +238,8 @@ struct Tail {
 }
 
 /// What a broker did, or what its books said, in words.
-fn what_came(entry: &Value, symbols: &[Symbol]) -> Option<String> {
+#[must_use]
+pub fn what_came(entry: &Value, symbols: &[Symbol]) -> Option<String> {
     let event = &entry["event"];
     if let Some(fill) = event.get("filled") {
         let symbol = fill["instrument"].as_u64().and_then(|at| symbols.get(at as usize)).map_or("?", Symbol::as_str);
@@ -250,6 +251,16 @@ fn what_came(entry: &Value, symbols: &[Symbol]) -> Option<String> {
         return Some(format!("an order ended, {}{note}", ended["reason"].as_str().unwrap_or("?")));
     }
     event.get("corrected").map(|_| format!("the broker's books counted{note}"))
+}
+
+/// What the step that obeys sends away, in words.
+#[must_use]
+pub fn obeyed(entry: &Value) -> String {
+    let count = |kind: &str| {
+        let commands = entry["commands"].as_array().into_iter().flatten();
+        commands.filter(|command| command.get(kind).is_some()).count()
+    };
+    format!("obeyed: {} orders to be cancelled, {} orders to close positions", count("cancel"), count("submit"))
 }
 
 impl Tail {
@@ -273,13 +284,7 @@ impl Tail {
             let Ok(entry) = serde_json::from_slice::<Value>(&line) else { continue };
             if self.obeyed.is_none() && requests::id_in(entry["note"].as_str()) == Some(id) {
                 self.obeyed = entry["seq"].as_u64();
-                let count = |kind: &str| {
-                    let commands = entry["commands"].as_array().into_iter().flatten();
-                    commands.filter(|command| command.get(kind).is_some()).count()
-                };
-                let (cancels, closes) = (count("cancel"), count("submit"));
-                let text = format!("obeyed: {cancels} orders to be cancelled, {closes} orders to close positions");
-                moment(record, begun, text);
+                moment(record, begun, obeyed(&entry));
             } else if let Some(text) = what_came(&entry, symbols).filter(|_| self.obeyed.is_some() || self.before) {
                 moment(record, begun, text);
             }

@@ -29,7 +29,7 @@ use crate::config::RunConfig;
 use crate::folder::{self, Finished};
 
 /// History that the strategy saw before its first session.
-const WARM_UP: &str = "warm-up.jsonl";
+pub const WARM_UP: &str = "warm-up.jsonl";
 
 /// Where prices come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
