@@ -80,7 +80,8 @@ test("figures, positions, orders, refusals and events are shown", async () => {
   const cells = (id) => page.$$eval(`#${id} tbody tr`, (rows) => rows.map(({ cells }) => [...cells].map((cell) => cell.textContent)));
   const positions = await cells("positions");
   assert.deepEqual(positions.map(([symbol, quantity]) => [symbol, quantity]), [["AAPL", "240"], ["BRK.B", "−85"], ["SPY", "300"], ["MSFT", "0"]]);
-  assert.ok(positions.every(([, , price, value, , heard]) => /^[\d,]+\.\d\d$/.test(price) && /^−?[\d,]+\.\d\d$/.test(value) && /^\d+ s ago$/.test(heard)), String(positions));
+  assert.ok(positions.every(([, quantity, , , profit]) => (quantity === "0" ? profit === "–" : /^[+−]?[\d,]+\.\d\d$/.test(profit))), String(positions));
+  assert.ok(positions.every(([, , price, value, , , heard]) => /^[\d,]+\.\d\d$/.test(price) && /^−?[\d,]+\.\d\d$/.test(value) && /^\d+ s ago$/.test(heard)), String(positions));
   assert.deepEqual(await cells("orders"), [
     ["Buy 120 AAPL", "at 186.4 or better", "40 of 120", "paper-sma_cross-5f"],
     ["Sell 60 SPY", "at the market once 462 is touched, being cancelled", "0 of 60", "paper-sma_cross-60"],

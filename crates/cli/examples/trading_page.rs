@@ -125,6 +125,7 @@ fn trade(board: &Shared, asked: &Receiver<Wish>, scene: &str, print: bool) -> Re
             positions.push(
                 json!({"symbol": symbol, "quantity": quantities[which].to_string(), "price": format!("{price:.2}"),
                 "value": format!("{:.2}", price * f64::from(quantities[which])),
+                "profit": format!("{:.2}", price * drift * f64::from(quantities[which])),
                 "heard_at": at(if silent { opened } else { nanos - which as i64 * 1_300_000_000 }), "stale": silent}),
             );
         }

@@ -287,6 +287,16 @@ impl Book {
         Ok(())
     }
 
+    /// What a position would gain if it were closed at the last price, fees not counted.
+    #[must_use]
+    pub fn unrealised(&self, instrument: InstrumentId) -> Notional {
+        let at = instrument.index();
+        match (self.quantities.get(at), self.marks.get(at), self.costs.get(at)) {
+            (Some(quantity), Some(mark), Some(cost)) => mark.times(*quantity).minus(*cost),
+            _ => Notional::ZERO,
+        }
+    }
+
     /// Pays out a position in shares that stopped trading.
     pub(crate) fn delist(
         &mut self,

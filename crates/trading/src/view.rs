@@ -63,6 +63,9 @@ pub struct Position {
     pub price: Option<Price>,
     /// Value of the position.
     pub value: Money,
+    /// What it would gain if it were closed at that price, fees not counted.
+    #[serde(default)]
+    pub profit: Money,
     /// Time of the last price or open of the session.
     pub heard_at: Timestamp,
     /// Whether prices are not heard of.
@@ -104,6 +107,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                 quantity,
                 price,
                 value: price.unwrap_or_default().times(quantity).to_money().map_err(overflow)?,
+                profit: book.unrealised(instrument).to_money().map_err(overflow)?,
                 heard_at: self.heard_at(instrument),
                 stale: guard.stale(instrument),
             });

@@ -101,6 +101,7 @@ function positions({ positions, equity, closed }) {
     const price = one.price === null ? NONE : prices.format(Number(one.price));
     return [
       ["", one.symbol], ["n", minus(shares.format(Number(one.quantity)))], ["n", price], ["n", money(one.value)],
+      [one.flat ? "n" : `n ${direction(one.profit)}`, one.flat ? NONE : signed(one.profit)],
       ["n", share(Number(one.value), Number(equity))], [one.stale ? "n stale" : "n", one.stale ? `stale, ${heard}` : heard],
     ];
   });

@@ -108,7 +108,7 @@ fn rows(board: &Board, height: Option<usize>, now: Timestamp) -> Vec<Row> {
     }
     let Some(snapshot) = &board.snapshot else { return rows };
     let sections = [
-        ("POSITIONS      QUANTITY        PRICE             VALUE  LAST HEARD", positions(board, snapshot, now)),
+        ("POSITIONS   QUANTITY       PRICE           VALUE        PROFIT  LAST HEARD", positions(board, snapshot, now)),
         ("ORDERS", orders(snapshot)),
         ("REFUSED", refusals(board)),
         ("EVENTS (UTC)", events(board)),
@@ -161,12 +161,6 @@ fn head(board: &Board, now: Timestamp) -> Vec<Row> {
         title.push((Ink::Plain, format!("   session {session} {how}")));
     }
     title.push((Ink::Dim, format!("   {} UTC", clock(board.market_now(now)))));
-    let signed = |amount: Option<Money>| match amount {
-        None => (Ink::Plain, "–".to_owned()),
-        Some(amount) if amount.signum() < 0 => (Ink::Down, money(amount)),
-        Some(amount) if amount.signum() > 0 => (Ink::Up, format!("+{}", money(amount))),
-        Some(amount) => (Ink::Plain, money(amount)),
-    };
     let figures = vec![
         (Ink::Plain, "equity ".to_owned()),
         (Ink::Bold, money(snapshot.equity)),
@@ -179,14 +173,27 @@ fn head(board: &Board, now: Timestamp) -> Vec<Row> {
     vec![title, figures]
 }
 
+fn signed(amount: Option<Money>) -> (Ink, String) {
+    match amount {
+        None => (Ink::Plain, "–".to_owned()),
+        Some(amount) if amount.signum() < 0 => (Ink::Down, money(amount)),
+        Some(amount) if amount.signum() > 0 => (Ink::Up, format!("+{}", money(amount))),
+        Some(amount) => (Ink::Plain, money(amount)),
+    }
+}
+
 fn positions(board: &Board, snapshot: &Snapshot, now: Timestamp) -> Vec<Row> {
     let mut positions: Vec<_> = snapshot.positions.iter().collect();
     // What is held comes first, then what is watched.
     positions.sort_by_key(|position| position.quantity.is_zero());
     let row = |position: &&trading::view::Position| {
         let price = position.price.map_or("–".to_owned(), price);
-        let left = format!("{:<11} {:>11} {price:>12} ", position.symbol, position.quantity.to_string());
-        let value = format!("{:>17}  ", money(position.value));
+        let left = format!("{:<8} {:>11} {price:>11} ", position.symbol, position.quantity.to_string());
+        let value = format!("{:>15} ", money(position.value));
+        let (gain, profit) = match position.quantity.is_zero() {
+            true => (Ink::Dim, "–".to_owned()),
+            false => signed(Some(position.profit)),
+        };
         let heard = match board.silence(position.heard_at, now) {
             _ if snapshot.closed => "closed".to_owned(),
             None => "never".to_owned(),
@@ -194,7 +201,12 @@ fn positions(board: &Board, snapshot: &Snapshot, now: Timestamp) -> Vec<Row> {
         };
         let ink = if position.stale { Ink::Alarm } else { Ink::Dim };
         let held = if position.quantity.is_zero() { Ink::Dim } else { Ink::Plain };
-        vec![(held, left), (held, value), (ink, if position.stale { format!("{heard}, stale") } else { heard })]
+        vec![
+            (held, left),
+            (held, value),
+            (gain, format!("{profit:>13}  ")),
+            (ink, if position.stale { format!("{heard}, stale") } else { heard }),
+        ]
     };
     positions.iter().map(row).collect()
 }
@@ -545,7 +557,7 @@ mod tests {
             "trouble": null, "cash": "81280", "equity": "100120.5", "deposit": "100000",
             "positions": [
                 {"symbol": "MSFT", "quantity": "0", "price": null, "value": "0", "heard_at": "2024-01-02T14:30:00Z", "stale": true},
-                {"symbol": "AAPL", "quantity": "100", "price": "188.405", "value": "18840.5", "heard_at": "2024-01-02T15:04:02Z", "stale": false},
+                {"symbol": "AAPL", "quantity": "100", "price": "188.405", "value": "18840.5", "profit": "120.5", "heard_at": "2024-01-02T15:04:02Z", "stale": false},
             ],
             "orders": [{"id": "acc-sma-1f", "symbol": "AAPL", "quantity": "-40", "remaining": "-25", "at": "at 190 or better", "leaving": true}],
         });
@@ -564,9 +576,9 @@ mod tests {
                 "! No prices of MSFT.",
                 "  Nothing new is begun there until prices come again. If they do not, look at the feed.",
                 "",
-                "POSITIONS      QUANTITY        PRICE             VALUE  LAST HEARD",
-                "AAPL                100      188.405         18,840.50  3 s ago",
-                "MSFT                  0            –              0.00  34 min 5 s ago, stale",
+                "POSITIONS   QUANTITY       PRICE           VALUE        PROFIT  LAST HEARD",
+                "AAPL             100     188.405       18,840.50       +120.50  3 s ago",
+                "MSFT               0           –            0.00             –  34 min 5 s ago, stale",
                 "",
                 "ORDERS",
                 "sell 40 AAPL at 190 or better, 25 left, being cancelled  acc-sma-1f",
