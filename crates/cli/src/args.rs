@@ -370,7 +370,8 @@ pub enum ModeName {
     Normal,
     /// Only what brings positions towards flat.
     ReduceOnly,
-    /// Nothing new; what works is cancelled, positions stay.
+    /// Nothing new; what works is cancelled, positions stay. Also called halt.
+    #[value(alias = "halt")]
     Cancel,
     /// What works is cancelled and every position closed.
     Flatten,

@@ -269,7 +269,7 @@ fn what_is_asked_is_checked_here_too_and_handed_over_once() {
         (control("normal", "Ann", ""), 422),
         (json!({"ask": "accept", "by": "Ann", "reason": ""}), 422),
         (control("reduce_only", &"x".repeat(61), ""), 422),
-        (control("halt", "Ann", ""), 400),
+        (control("stop", "Ann", ""), 400),
         (json!({"ask": "sell", "by": "Ann", "reason": ""}), 400),
         (json!({"ask": "reenable", "by": "Ann", "reason": "x", "extra": 1}), 400),
         (control("reduce_only", "Ann", &"x".repeat(5_000)), 413),

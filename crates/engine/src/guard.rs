@@ -20,7 +20,8 @@ pub enum Mode {
     Normal,
     /// Only what brings positions towards flat.
     ReduceOnly,
-    /// Nothing new; what works is cancelled, positions stay.
+    /// Nothing new; what works is cancelled, positions stay. Also read as `halt`.
+    #[serde(alias = "halt")]
     Cancel,
     /// What works is cancelled and every position closed.
     Flatten,

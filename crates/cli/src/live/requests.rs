@@ -258,6 +258,9 @@ mod tests {
         assert_eq!(request.id(), wish("Ann").at(at(3)).id());
         assert!(request.id() != wish("Bob").at(at(3)).id() && request.id() != wish("Ann").at(at(4)).id());
         assert_eq!(id_in(Some(&request.note())), Some(request.id().as_str()));
-        assert!(serde_json::from_str::<Wish>(r#"{"ask":{"control":"halt"},"by":"Ann","reason":""}"#).is_err());
+        let control =
+            |mode| serde_json::from_str::<Wish>(&format!(r#"{{"ask":{{"control":"{mode}"}},"by":"Ann","reason":""}}"#));
+        assert!(control("stop").is_err());
+        assert_eq!(control("halt").unwrap().ask, Ask::Control(Mode::Cancel));
     }
 }
