@@ -36,6 +36,9 @@ use self::session::{Session, Settings};
 use self::store::{Held, Store};
 use self::worker::{Answer, Call, Input, Worker, no_alternatives};
 
+/// What the reason begins with, of a session that is not tried again by itself.
+pub const STOPPED: &str = "the session is stopped, and has to be started by hand";
+
 /// One session with one counterparty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {

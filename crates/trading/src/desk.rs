@@ -89,6 +89,8 @@ pub struct Desk<B> {
     /// How often unsure orders were asked about.
     asked: usize,
     trouble: Option<String>,
+    /// Why the broker's books are not known.
+    untold: Option<String>,
 }
 
 impl<B: Broker> Desk<B> {
@@ -113,6 +115,7 @@ impl<B: Broker> Desk<B> {
             failures: 0,
             asked: 0,
             trouble: None,
+            untold: None,
         }
     }
 
@@ -149,9 +152,19 @@ impl<B: Broker> Desk<B> {
         std::mem::take(&mut self.came_back)
     }
 
-    /// Why the broker could not be reached lately; none while all is well.
+    /// Why the broker could not be reached lately, or does not tell its books; none while all is well.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.trouble.as_deref().or(self.untold.as_deref())
+    }
+
+    /// The broker does not tell what its books are compared by.
+    pub(crate) fn untold(&mut self, what: &str, failure: &Failure) {
+        self.untold = Some(format!("the books cannot be compared, because {what} are not told: {failure}"));
+    }
+
+    /// The books have been compared.
+    pub(crate) fn compared(&mut self) {
+        self.untold = None;
     }
 
     /// The time by the clock of whoever drives the desk. Events have times too, but they jump: what waits for an answer

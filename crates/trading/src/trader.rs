@@ -403,13 +403,21 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                 }
                 Comparing::Asked => {
                     let seq = self.log.seq();
-                    let broker = self.desk.broker();
-                    let Ok(orders) = broker.working() else { return Ok(Books::NotYet) };
-                    let account = match broker.account() {
+                    let orders = match self.desk.broker().working() {
+                        Ok(orders) => orders,
+                        Err(failure) => {
+                            self.desk.untold("open orders", &failure);
+                            return Ok(Books::NotYet);
+                        }
+                    };
+                    let account = match self.desk.broker().account() {
                         Ok(account) => Ok(account),
                         // It will never tell: that is for a person to know, once.
                         Err(Failure::Refused(words)) => Err(words),
-                        Err(_) => return Ok(Books::NotYet),
+                        Err(failure) => {
+                            self.desk.untold("positions and cash", &failure);
+                            return Ok(Books::NotYet);
+                        }
                     };
                     self.comparing = Comparing::Told { orders, account, seq };
                     self.desk.doubt();
@@ -450,6 +458,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             self.saw_foreign(&event, Some(note));
         }
         self.comparing = Comparing::Not;
+        self.desk.compared();
         self.deliver()?;
         Ok(Books::Compared { differences: count })
     }

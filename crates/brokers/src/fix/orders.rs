@@ -561,6 +561,12 @@ impl Orders {
         (works, members().any(|known| !known.executions.is_empty()))
     }
 
+    /// Every order that is not known to be over.
+    #[must_use]
+    pub fn working(&self) -> Vec<OrderStatus> {
+        self.working.iter().filter_map(|id| self.remembered(id)).collect()
+    }
+
     /// Whether an order may leave: each only once, unless the counterparty said that it never saw it.
     ///
     /// # Errors

@@ -306,7 +306,7 @@ impl Worker {
         self.link = Link::Stopped;
         // Another thing than a line that comes back by itself.
         self.told_down = false;
-        self.down(&format!("the session is stopped, and has to be started by hand: {reason}"));
+        self.down(&format!("{}: {reason}", super::STOPPED));
         for pending in std::mem::take(&mut self.pending) {
             self.answers.push((pending.reply, Err(Failure::NotSent(self.reason.clone()))));
         }
@@ -770,6 +770,8 @@ impl Worker {
     /// A message of ours that was not taken at all.
     fn rejected(&mut self, message: &Message) {
         const UNKNOWN_ID: u64 = 1;
+        const UNSUPPORTED: u64 = 3;
+        const NO_SUCH_TYPE: u64 = 11;
         let number = message.number(tag::REF_SEQ_NUM);
         let text = said(message.get(tag::TEXT).unwrap_or_default(), "no reason was given");
         let by_name = message.get(tag::BUSINESS_REJECT_REF_ID).map(ClientOrderId::told);
@@ -788,8 +790,15 @@ impl Worker {
             let (id, request) = (id.clone(), request.clone());
             return self.unknown(&id, Some(&request));
         }
+        let never = message.number(tag::BUSINESS_REJECT_REASON) == Some(UNSUPPORTED)
+            || message.number(tag::SESSION_REJECT_REASON) == Some(NO_SUCH_TYPE);
         let pending = self.pending.swap_remove(at);
-        self.answers.push((pending.reply, Err(Failure::Refused(text))));
+        let answer = match pending.what {
+            // It lists no orders: those that are known here are all there is to tell, and each can be asked about.
+            What::Working { .. } if never => Ok(Answer::Orders(self.orders.working())),
+            _ => Err(Failure::Refused(text)),
+        };
+        self.answers.push((pending.reply, answer));
     }
 
     fn positions(&mut self, message: &Message) {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use brokers::fix::STOPPED;
 use domain::{ActionKind, InstrumentId, Money, Order, OrderId, Price, Quantity, Symbol, Timestamp};
 use engine::{Correction, Event, Mode, OrderEnd, Record, Step};
 use serde::Serialize;
@@ -257,11 +258,12 @@ impl Board {
         }
         if let Some(trouble) = &snapshot.trouble {
             let what = sentence(&of_the_broker(&plain(trouble)));
-            block(
-                "trouble",
-                what,
-                "What must leave is tried again by itself. If it lasts, look at the account on the broker's own site.",
-            );
+            let remedy = if trouble.contains(STOPPED) {
+                "Nothing is tried again by itself. Settle with the broker what is wrong, and start the program again."
+            } else {
+                "What must leave is tried again by itself. If it lasts, look at the account on the broker's own site."
+            };
+            block("trouble", what, remedy);
         }
         let held = snapshot.positions.iter().filter(|position| !position.quantity.is_zero()).count();
         match snapshot.mode {
@@ -498,7 +500,7 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", letters.as_str())
 }
 
-fn many(count: usize, what: &str) -> String {
+pub(super) fn many(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 

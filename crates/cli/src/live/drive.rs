@@ -14,7 +14,7 @@ use trading::guardian::{Guardian, Step};
 use trading::{Broker, Feed, Market, Next, Snapshot, Trader};
 
 use super::account::Place;
-use super::board::{Shared, look};
+use super::board::{Shared, look, many};
 use super::heads::Head;
 use super::kept::Recorder;
 use super::requests::{Ask, Obeyed, Requests};
@@ -54,6 +54,8 @@ pub struct Drive {
     pub clock: Option<fn() -> Timestamp>,
     /// Set where the broker is elsewhere: books are compared at the start, after the line was down, and at each close.
     pub books: Option<Books>,
+    /// What has been said of the way to the broker.
+    pub trouble: Option<String>,
     /// Set from outside when it is to stop.
     pub stop: Arc<AtomicBool>,
     /// Sees the account after each turn.
@@ -117,7 +119,7 @@ impl Drive {
                         if let Some(books) = &mut self.books {
                             books.due = true;
                         }
-                        self.settle(trader)?;
+                        self.settle(trader, &mut written)?;
                         if self.stop.load(Ordering::Relaxed) {
                             break;
                         }
@@ -203,9 +205,10 @@ impl Drive {
         if let trading::Books::Compared { differences } = trader.reconcile(clock(), books.tolerance)? {
             books.due = false;
             if differences > 0 {
+                let points = many(differences, "point");
                 eprintln!(
-                    "warning: the books differed from the broker's in {differences} points; ours were put right, and \
-                     nothing new is begun until somebody accepts it (algotrading accept)"
+                    "warning: the books differed from the broker's in {points} (algotrading journal show); ours were put \
+                     right, and nothing new is begun until somebody accepts it (algotrading accept)"
                 );
             }
         }
@@ -213,14 +216,13 @@ impl Drive {
     }
 
     /// Waits until the books have been compared; hears people meanwhile.
-    fn settle<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<()> {
-        let mut said = None;
+    fn settle<S: Strategy, B: Broker, L: Lines>(
+        &mut self,
+        trader: &mut Trader<S, B, L>,
+        written: &mut Option<Instant>,
+    ) -> Result<()> {
         while !self.compare(trader)? && !self.stop.load(Ordering::Relaxed) {
-            let trouble = trader.desk_ref().trouble().map(str::to_owned);
-            if trouble.is_some() && trouble != said {
-                eprintln!("warning: waiting for the broker: {}", trouble.as_deref().unwrap_or_default());
-                said = trouble;
-            }
+            self.show(trader, written, false)?;
             thread::sleep(Duration::from_millis(WAIT_MS));
             self.obey(trader)?;
             if let Some(clock) = self.clock {
@@ -303,6 +305,13 @@ impl Drive {
     pub fn look<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<Snapshot> {
         let mut snapshot = trader.snapshot(self.deposit)?;
         snapshot.compared = self.books.is_none_or(|books| !books.due);
+        if snapshot.trouble != self.trouble {
+            match &snapshot.trouble {
+                Some(trouble) => eprintln!("warning: waiting for the broker: {trouble}"),
+                None => eprintln!("the broker answers again"),
+            }
+            self.trouble.clone_from(&snapshot.trouble);
+        }
         (self.seen)(&snapshot);
         let path = self.place.file(STATUS);
         let draft = self.place.file(".status.draft");

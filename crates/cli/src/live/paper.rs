@@ -119,6 +119,7 @@ impl Paper {
             pace: self.pace,
             clock: live.then_some(self.clock),
             books: None,
+            trouble: None,
             stop: Arc::clone(stop),
             seen: watch.seen(self.clock),
             collector: Arc::clone(&collector),

@@ -170,6 +170,7 @@ impl Real {
             pace: None,
             clock: Some(self.clock),
             books: Some(Books { tolerance: self.tolerance, due: true }),
+            trouble: None,
             stop: Arc::clone(stop),
             seen: watch.seen(self.clock),
             collector,
