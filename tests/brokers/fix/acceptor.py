@@ -67,8 +67,8 @@ def message(body, groups):
     return made
 
 
-def main():
-    wanted = json.loads(Path(sys.argv[1]).read_text())
+def begin(wanted, application):
+    """An acceptor that listens, and the name of its one session."""
     lines = [
         "[DEFAULT]", "ConnectionType=acceptor", "StartTime=00:00:00", "EndTime=00:00:00", "NonStopSession=Y",
         f"SocketAcceptPort={wanted['port']}", "SocketAcceptHost=127.0.0.1", "SocketReuseAddress=Y",
@@ -85,11 +85,19 @@ def main():
     file = Path(wanted["store"]) / "settings.cfg"
     file.write_text("\n".join(lines) + "\n")
     settings = fix.SessionSettings(str(file))
-    application, store = Application(wanted.get("password")), fix.FileStoreFactory(settings)
+    store = fix.FileStoreFactory(settings)
     kind = fix.SSLSocketAcceptor if wanted.get("certificate") else fix.SocketAcceptor
     acceptor = kind(application, store, settings)
     acceptor.start()
-    session = fix.SessionID("FIX.4.4", "BROKER", wanted.get("client", "DESK"))
+    # What they are made of must live as long as they do.
+    acceptor.parts = settings, store
+    return acceptor, fix.SessionID("FIX.4.4", "BROKER", wanted.get("client", "DESK"))
+
+
+def main():
+    wanted = json.loads(Path(sys.argv[1]).read_text())
+    application = Application(wanted.get("password"))
+    acceptor, session = begin(wanted, application)
     tell(ready=True)
     for line in sys.stdin:
         command = json.loads(line)
@@ -97,4 +105,5 @@ def main():
     acceptor.stop(True)
 
 
-main()
+if __name__ == "__main__":
+    main()

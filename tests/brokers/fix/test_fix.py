@@ -109,8 +109,18 @@ def test_a_message_that_is_not_taken_is_a_refusal(desk):
     acceptor.send("j", {45: order[34], 372: "D", 380: "4", 58: "closed for today"})
     assert adapter.answer() == {"refused": "closed for today"}
     adapter.ask("working")
+    acceptor.send("j", {45: acceptor.hears("AF")[34], 372: "AF", 380: "4", 58: "not now"})
+    assert adapter.answer() == {"refused": "not now"}
+
+
+def test_a_counterparty_that_lists_no_orders_leaves_what_is_known_here(desk):
+    acceptor, adapter, order = order_of(desk)
+    acceptor.fill(order, "30", "50.5", "30")
+    adapter.event("executed")
+    adapter.ask("working")
     acceptor.send("j", {45: acceptor.hears("AF")[34], 372: "AF", 380: "3", 58: "not supported"})
-    assert adapter.answer() == {"refused": "not supported"}
+    [known] = adapter.answer()["answer"]
+    assert (known["id"], known["state"], len(known["executions"])) == ("desk-test-1", "working", 1)
 
 
 def test_an_order_is_cancelled(desk):
