@@ -139,6 +139,12 @@ pub struct Inputs {
 }
 
 impl StrategyConfig {
+    /// Whether its entries bring exits of which one ends the other.
+    #[must_use]
+    pub fn has_alternatives(&self) -> bool {
+        matches!(self, Self::Forecast { exits: Exits::Bracket, .. })
+    }
+
     /// The name in the run file.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use algotrading::live::fix::takes;
 use algotrading::live::keys::Keys;
 use anyhow::{Context, bail};
 use brokers::alpaca::AlpacaBroker;
@@ -32,7 +33,9 @@ fn main() -> ExitCode {
                 broker::run(here, &ports, "alpaca", false, broker)
             }
             "fix" => {
-                let config = Keys::read(&world.aws.secrets(), &world.given("BROKER_SECRET")?)?.fix()?;
+                let secret = world.given("BROKER_SECRET")?;
+                let config = Keys::read(&world.aws.secrets(), &secret)?.fix()?;
+                takes(&config, &secret, &here.config()?.strategy)?;
                 let (journal, lease) = broker::beside(here, &ports.table, "fix", &ports.owner)?;
                 let keep = Keep::Lines(journal, Box::new(lease.lines(now_ms)));
                 ports.beside = Some(lease);

@@ -645,3 +645,67 @@ def test_a_kill_that_is_killed_closes_nothing_twice(place):
     assert venue.held() == {} and "flat, and nothing works" in said
     assert sum(Decimal(order[38]) for order in sells()) == 200
     place.proven(venue)
+
+
+BRACKET = """\
+[data]
+symbols = ["IBM"]
+[strategy]
+name = "forecast"
+model = "forecast"
+long_threshold = 0.01
+short_threshold = 0.01
+target = 0.02
+stop = 0.015
+size = 100
+"""
+
+
+def test_a_strategy_whose_exits_fix_does_not_have_is_refused_before_it_begins(place):
+    (place.folder / "run.toml").write_text(BRACKET)
+    done = place.run(*place.live)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "positions would stand without any: say emulate_alternatives = true in `session.toml`" in done.stderr
+    assert not place.account.exists()
+
+
+@pytest.fixture(scope="session")
+def forecast(lake):
+    """A model that makes its strategy enter at once, wherever."""
+    (lake / "forecast.toml").write_text(
+        '[data]\nsymbols = ["IBM", "MSFT"]\n[split]\nvalidation_from = 2007-01-03\ntest_from = 2009-01-02\n'
+    )
+    train = [BINARY, "train", "forecast", lake / "forecast.toml", "--lake", lake, "--promote"]
+    done = subprocess.run(train, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "the line is cut", "the program is killed"])
+def test_a_bracket_leaves_one_exit_and_the_other_is_cancelled(place, forecast, meanwhile):
+    (place.folder / "run.toml").write_text(BRACKET)
+    place.session(emulate_alternatives=True)
+    venue, program = place.begin(wrong=FEES)
+    first, second = ([line for line in session(date, 300) if "MSFT" not in json.dumps(line)] for date in DATES[:2])
+    place.feed(venue, program, first[1:])
+    place.closed(DATES[0])
+    place.feed(venue, program, second[:2])
+    exits = lambda: [order for order in venue.tell()["orders"].values() if order["status"] == "0"]
+    until("both exits", lambda: len(exits()) == 2)
+    [profit], [loss] = ([order for order in exits() if order[kind]] for kind in ("limit", "stop"))
+    if meanwhile == "the line is cut":
+        place.line.cut()
+    elif meanwhile == "the program is killed":
+        program.kill()
+    # It trades, and the other may not any more.
+    venue.tell(price=["IBM", profit["limit"]])
+    if meanwhile == "the program is killed":
+        program = place.start()
+        for line in second[:2]:
+            program.tell(line)
+    until("the cancel", lambda: exits() == [])
+    place.feed(venue, program, second[2:])
+    place.closed(DATES[1])
+    assert held(place.equal(venue)) == ["0"]
+    orders = venue.tell()["orders"]
+    assert (orders[profit["name"]]["status"], orders[loss["name"]]["status"]) == ("2", "4")
+    place.proven(venue)

@@ -12,7 +12,7 @@ use crate::args::{BrokerName, Live, Say};
 use crate::config::RunConfig;
 use crate::layers;
 use crate::live::account::{Account, Place, name_of};
-use crate::live::brokers::connect;
+use crate::live::brokers::{connect, takes};
 use crate::live::feeds;
 use crate::live::kept::journal_goes_on_after;
 use crate::live::kill;
@@ -29,6 +29,7 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
         );
     }
     let config = RunConfig::load(&args.run_file.run, layers::environment(), &args.run_file.set)?;
+    takes(args.broker, &config.strategy)?;
     let house = limits::read(&args.limits)?;
     let strategy = args.name.clone().unwrap_or_else(|| name_of(&args.run_file.run));
     let broker_name = args.broker.name();

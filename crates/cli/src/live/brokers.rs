@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use brokers::alpaca::{AlpacaBroker, Base, Credentials, Settings};
 use brokers::fix::{Config, FixBroker, Keep, Secret};
+use strategies::StrategyConfig;
 use trading::Broker;
 
 use super::account::Place;
@@ -32,7 +33,6 @@ pub fn connect(broker: BrokerName, place: &Place) -> Result<Box<dyn Broker + Sen
             Ok(Box::new(AlpacaBroker::connect(settings).context("cannot begin with Alpaca")?))
         }
         BrokerName::Fix => {
-            let path = std::env::var_os("ALGOTRADING_FIX").map_or_else(|| PathBuf::from(FIX), PathBuf::from);
             let store = place.file("fix");
             // What is not in the store passes for never sent, and would be sent again.
             let traded = std::fs::metadata(place.file(JOURNAL)).is_ok_and(|file| file.len() > 0);
@@ -42,10 +42,26 @@ pub fn connect(broker: BrokerName, place: &Place) -> Result<Box<dyn Broker + Sen
                  close everything at the broker and begin another account with --out",
                 store.display()
             );
-            let config = session(&path)?;
+            let config = session(&fix_file())?;
             Ok(Box::new(FixBroker::start(config, Keep::Folder(store)).context("cannot begin with the FIX session")?))
         }
     }
+}
+
+/// Refuses a strategy that cannot be traded at a broker as it is meant.
+///
+/// # Errors
+/// One sentence.
+pub fn takes(broker: BrokerName, strategy: &StrategyConfig) -> Result<()> {
+    if broker == BrokerName::Fix && strategy.has_alternatives() {
+        let path = fix_file();
+        fix::takes(&session(&path)?, &path.display().to_string(), strategy)?;
+    }
+    Ok(())
+}
+
+fn fix_file() -> PathBuf {
+    std::env::var_os("ALGOTRADING_FIX").map_or_else(|| PathBuf::from(FIX), PathBuf::from)
 }
 
 fn session(path: &Path) -> Result<Config> {

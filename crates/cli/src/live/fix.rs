@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use brokers::fix::{Authorities, Config, Endpoint, Secret, Style, Tls};
 use serde::Deserialize;
+use strategies::StrategyConfig;
 
 use crate::layers;
 
@@ -82,6 +83,21 @@ pub fn session(name: &str, text: &str, credentials: Credentials) -> Result<Confi
     }
     (config.username, config.password) = (credentials.username, credentials.password);
     Ok(config)
+}
+
+/// Refuses a strategy whose entries would fill and whose exits the counterparty would then refuse; `name` is what the
+/// session's text is called.
+///
+/// # Errors
+/// One sentence.
+pub fn takes(config: &Config, name: &str, strategy: &StrategyConfig) -> Result<()> {
+    ensure!(
+        config.emulate_alternatives || !strategy.has_alternatives(),
+        "FIX 4.4 has no exits that cancel each other, and positions would stand without any: say \
+         emulate_alternatives = true in `{name}`, which works both and cancels one when the other trades, or \
+         exits = \"close\" in the run file"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
