@@ -431,7 +431,7 @@ def test_a_kill_while_nobody_trades(place):
     place.days(venue, program, 300, 320)
     program.kill()
     wrong = place.environment["FIX_PASSWORD"] = "another"
-    done = place.run("kill", "--all", "--by", "alice", "--wait", "4")
+    done = place.run("kill", "--all", "--by", "alice", "--wait", "2")
     assert done.returncode == 1 and "not flat: " in done.stdout and wrong not in done.stdout + done.stderr
     assert "the password is wrong" in done.stdout
     place.environment["FIX_PASSWORD"] = PASSWORD
@@ -467,7 +467,7 @@ def test_what_else_the_broker_holds_stops_new_orders_until_somebody_accepts_it(p
 
 
 def test_a_broker_that_does_not_tell_positions_is_accepted_once(place):
-    venue, program = place.begin(wrong=FEES | {"no": ["AN"]})
+    venue, program = place.begin(wrong=FEES | {"never": ["AN"]})
     for number, price in enumerate((300, 320)):
         lines = list(session(DATES[number], price))
         place.feed(venue, program, lines[1:] if number == 0 else lines)
@@ -598,23 +598,29 @@ def test_a_broker_that_is_not_there_yet(place):
     place.proven(venue)
 
 
-@pytest.mark.parametrize("kind, what", [("AN", "positions and cash"), ("AF", "open orders")])
-def test_a_question_about_the_books_without_an_answer_is_said_and_nothing_is_begun(place, kind, what):
+@pytest.mark.parametrize(
+    "wrong, trouble",
+    [
+        ({"mute": ["AN"]}, "positions and cash are not told: the broker gave no answer: no answer came in time"),
+        ({"not now": ["AF"]}, "open orders are not told: the broker refused: the system is being restarted"),
+    ],
+)
+def test_books_that_cannot_be_compared_are_said_and_nothing_is_begun(place, wrong, trouble):
     venue, program = place.begin(wrong=FEES)
-    venue.tell(wrong={"mute": [kind]})
+    venue.tell(wrong=wrong)
     place.feed(venue, program, list(session(DATES[0], 300))[1:])
-    trouble = f"the books cannot be compared, because {what} are not told: the broker gave no answer"
-    status = place.seen("the trouble", lambda status: trouble in (status["trouble"] or ""))
+    trouble = f"the books cannot be compared, because {trouble}"
+    status = place.seen("the trouble", lambda status: status["trouble"] == trouble)
     assert status["compared"] is False and place.said().count(trouble) == 1
     assert venue.all("D") == []
-    venue.tell(wrong={"mute": []})
+    venue.tell(wrong={name: [] for name in wrong})
     assert place.closed(DATES[0])["trouble"] is None
     place.day(venue, program, 1, 320)
     place.proven(venue)
 
 
 def test_a_broker_that_does_not_list_orders(place):
-    venue, program = place.begin(wrong=FEES | {"no": ["AF"]})
+    venue, program = place.begin(wrong=FEES | {"never": ["AF"]})
     assert place.days(venue, program, 300, 320)[1] == ["100", "100"]
     place.feed(venue, program, list(session(DATES[2], 340))[:3])
     assert "flat, and nothing works" in place.done("kill", "--all", "--by", "alice", "--wait", "20")
@@ -708,4 +714,47 @@ def test_a_bracket_leaves_one_exit_and_the_other_is_cancelled(place, forecast, m
     assert held(place.equal(venue)) == ["0"]
     orders = venue.tell()["orders"]
     assert (orders[profit["name"]]["status"], orders[loss["name"]]["status"]) == ("2", "4")
+    place.proven(venue)
+
+
+def test_a_second_program_on_the_account_is_refused_and_disturbs_nobody(place):
+    venue, program = place.begin(wrong=FEES)
+    logons = len(venue.all("A", "admin"))
+    done = place.run(*place.live)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "another process uses the store" in done.stderr and "a session can only be held once" in done.stderr
+    place.days(venue, program, 300, 320)
+    assert len(venue.all("A", "admin")) == logons == 1
+    place.proven(venue)
+
+
+def test_a_kill_while_the_line_is_down_claims_nothing_and_closes_when_it_is_up(place):
+    venue, program = place.begin(wrong=FEES)
+    place.days(venue, program, 300, 320)
+    place.feed(venue, program, list(session(DATES[2], 340))[:3])
+    place.line.down = place.line.up = False
+    place.line.cut()
+    done = place.run("kill", "--all", "--by", "alice", "--wait", "2")
+    assert done.returncode == 1 and "not flat yet: " in done.stdout and "filled" not in done.stdout, done.stdout
+    place.line.down = place.line.up = True
+    place.line.cut()
+    assert "flat, and nothing works" in place.done("kill", "--all", "--by", "alice", "--wait", "20")
+    assert venue.held() == {} and [order[54] for order in venue.all("D")].count("2") == 2
+    place.proven(venue)
+
+
+def test_a_kill_in_the_middle_of_a_fill_with_a_cancel_that_takes_its_time(place):
+    venue, program = place.begin(wrong=FEES | {"part": "30", "cancel": "pending"})
+    place.days(venue, program, 300)
+    lines = list(session(DATES[1], 320))
+    place.feed(venue, program, lines[:3])
+    place.seen("a part", lambda status: held(status) == ["30", "30"])
+    done = place.run("kill", "--all", "--by", "alice", "--wait", "2")
+    # What was held is closed, what works may still fill.
+    assert done.returncode == 1 and "filled: -30 IBM at 320.5" in done.stdout and "not flat yet" in done.stdout
+    assert venue.held() == {}
+    venue.tell(wrong={"part": None})
+    place.feed(venue, program, lines[3:])
+    assert "flat, and nothing works" in place.done("kill", "--all", "--by", "alice", "--wait", "20")
+    assert venue.held() == {} and {order["status"] for order in venue.tell()["orders"].values()} == {"2", "4"}
     place.proven(venue)

@@ -34,8 +34,9 @@ WRONG = {
     "cash": True,
     # Types of messages that are taken and not answered. An order is worked all the same.
     "mute": [],
-    # Types of messages that get a business reject.
-    "no": [],
+    # Types of messages that get a business reject, because there is no such type here, or not now.
+    "never": [],
+    "not now": [],
     # Why orders are refused.
     "refuse": None,
     # "done", "pending" until the next price, "refused".
@@ -172,8 +173,10 @@ class Venue(Application):
         }
         with self.lock:
             kind = heard[35]
-            if kind in self.wrong["no"]:
+            if kind in self.wrong["never"]:
                 self.say("j", {45: heard[34], 372: kind, 380: "3", 58: f"messages of type {kind} are not taken here"})
+            elif kind in self.wrong["not now"]:
+                self.say("j", {45: heard[34], 372: kind, 380: "4", 58: "the system is being restarted"})
             elif kind in take:
                 take[kind](heard)
 
