@@ -481,7 +481,10 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             let text = format!("{} of {} are not of this run", holding.quantity, holding.symbol);
             differences.push((Correction::Foreign, text));
         }
-        let Some(theirs) = account.cash else { return };
+        let Some(theirs) = account.cash else {
+            let text = "cash was not compared: the broker does not tell it".to_owned();
+            return differences.push((Correction::Foreign, text));
+        };
         let ours = book.cash();
         let apart = theirs.sub(ours).unwrap_or(Money::from_units(i64::MAX));
         if apart > tolerance || apart < tolerance.neg() {

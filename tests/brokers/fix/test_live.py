@@ -191,7 +191,7 @@ class Place:
         return self.done("accept", "--strategy", "run", "--by", "alice", "--reason", reason)
 
     def begin(self, **wanted):
-        """A broker and the program, with the broker's cash accepted, as the first session opens."""
+        """A broker and the program, with the first difference accepted, as the first session opens."""
         venue, program = self.venue(**wanted), self.start()
         self.feed(venue, program, [{"open": DATES[0]}])
         self.seen("the first comparison", lambda status: status["disputed"] and status["compared"])
@@ -287,6 +287,8 @@ def test_sessions_are_traded_and_the_books_are_equal_at_every_close(place):
     venue, program = place.begin(wrong=FEES)
     at_closes = place.days(venue, program, 300, 320, 340, 20, 20, 20)
     assert at_closes == [["0", "0"], *[["100", "100"]] * 4, ["-100", "-100"]]
+    # A position is closed before the other side is opened, and a sale of what is not held says so.
+    assert [order[54] for order in venue.all("D")] == ["1", "1", "2", "2", "5", "5"]
     code, said = program.end()
     assert code == 0 and "trading/fix-run/report.html" in said, said
     # Logged out in good order.
@@ -758,3 +760,20 @@ def test_a_kill_in_the_middle_of_a_fill_with_a_cancel_that_takes_its_time(place)
     assert "flat, and nothing works" in place.done("kill", "--all", "--by", "alice", "--wait", "20")
     assert venue.held() == {} and {order["status"] for order in venue.tell()["orders"].values()} == {"2", "4"}
     place.proven(venue)
+
+
+def test_a_broker_that_does_not_tell_cash_is_accepted_once(place):
+    venue, program = place.begin(wrong=FEES | {"cash": False})
+    place.feed(venue, program, list(session(DATES[0], 300))[1:])
+    place.closed(DATES[0])
+    program.kill()
+    program = place.start()
+    place.feed(venue, program, session(DATES[1], 320))
+    status = place.closed(DATES[1])
+    # What our books have for cash is the run file's; positions are compared all the same.
+    assert held(status) == ["100", "100"] and status["disputed"] is False
+    venue.tell(hold=["IBM", "7"])
+    place.feed(venue, program, session(DATES[2], 340))
+    place.closed(DATES[2])
+    notes = [entry["note"] for entry in place.events("corrected")]
+    assert notes == ["cash was not compared: the broker does not tell it", "IBM: 100 here, 107 at the broker"]

@@ -686,5 +686,12 @@ mod tests {
         board.set(Snapshot { mode: Mode::Flatten, disputed: true, throttled: true, ..snapshot(1) }, at(0));
         assert_eq!(names(&board, 60), ["silent", "mode", "disputed", "throttled"]);
         assert_eq!(board.blocks(at(0))[0].what, "Flat: nothing is held and nothing works.");
+        let remedy = |board: &mut Board, trouble: String| {
+            board.set(Snapshot { trouble: Some(trouble), ..snapshot(1) }, at(0));
+            board.blocks(at(0))[0].remedy.clone()
+        };
+        assert!(remedy(&mut board, "timed out".to_owned()).contains("tried again by itself"));
+        let stopped = remedy(&mut board, format!("the broker was not reached: {STOPPED}: MsgSeqNum too low"));
+        assert!(stopped.starts_with("Nothing is tried again"), "{stopped}");
     }
 }
