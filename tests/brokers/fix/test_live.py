@@ -777,3 +777,9 @@ def test_a_broker_that_does_not_tell_cash_is_accepted_once(place):
     place.closed(DATES[2])
     notes = [entry["note"] for entry in place.events("corrected")]
     assert notes == ["cash was not compared: the broker does not tell it", "IBM: 100 here, 107 at the broker"]
+
+
+def test_a_position_that_is_told_in_two_reports_is_one(place):
+    venue, program = place.begin(wrong=FEES | {"lots": True})
+    assert place.days(venue, program, 300, 320) == [["0", "0"], ["100", "100"]]
+    place.proven(venue)

@@ -30,6 +30,8 @@ from acceptor import Application, begin, fields, message, tell
 WRONG = {
     # Largest part of an order that one price fills.
     "part": None,
+    # Whether each position is told in two reports.
+    "lots": False,
     # Whether cash is told with positions.
     "cash": True,
     # Types of messages that are taken and not answered. An order is worked all the same.
@@ -265,6 +267,8 @@ class Venue(Application):
         if self.mute("AN"):
             return
         held = [(symbol, Decimal(size)) for symbol, size in self.books["positions"].items() if Decimal(size)]
+        if self.wrong["lots"]:
+            held = [(symbol, lot) for symbol, size in held for lot in (size - 1, Decimal(1))]
         if self.wrong["cash"]:
             held.append(("USD", Decimal(0)))
         head = {710: asked[710], 727: len(held), 728: "0", 1: asked[1], 581: "1"}

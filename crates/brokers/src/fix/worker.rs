@@ -820,13 +820,16 @@ impl Worker {
                 match &read {
                     Some(Ok((holding, amount))) => {
                         *seen += 1;
-                        holdings.extend(holding.clone());
+                        if let Some(Err(overflow)) = holding.as_ref().map(|holding| add(holdings, holding)) {
+                            return Some(Err(Failure::Unclear(overflow.to_string())));
+                        }
                         *cash = amount.or(*cash);
                     }
                     Some(Err(problem)) => return Some(Err(Failure::Unclear(problem.clone()))),
                     None => {}
                 }
                 let over = total.is_some_and(|total| *seen >= total);
+                holdings.retain(|holding| !(over && holding.quantity.is_zero()));
                 over.then(|| Ok(Answer::Positions { holdings: std::mem::take(holdings), cash: *cash }))
             },
         );
@@ -848,6 +851,15 @@ enum Composed {
 
 fn said(text: &str, otherwise: &str) -> String {
     if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
+}
+
+/// Adds to what is held of an instrument: what is held in parts comes in parts.
+fn add(holdings: &mut Vec<Holding>, more: &Holding) -> Result<(), domain::Overflow> {
+    match holdings.iter_mut().find(|holding| holding.symbol == more.symbol) {
+        Some(holding) => holding.quantity = holding.quantity.add(more.quantity)?,
+        None => holdings.push(more.clone()),
+    }
+    Ok(())
 }
 
 /// A position, where it is not zero, and the cash that is told with it.
