@@ -53,6 +53,8 @@ struct File {
     emulate_alternatives: bool,
     #[serde(default)]
     messages_per_second_max: Option<u32>,
+    #[serde(default)]
+    position_type: Option<String>,
     heartbeat_seconds: u64,
     answer_within_ms: u64,
     reconnect_min_ms: u64,
@@ -175,6 +177,7 @@ fn main() -> anyhow::Result<()> {
         style: Style { account: file.account, trailing_stops: file.trailing_stops, ..Style::default() },
         emulate_alternatives: file.emulate_alternatives,
         messages_per_second_max: file.messages_per_second_max,
+        position_type: file.position_type,
         answer_within: Duration::from_millis(file.answer_within_ms),
         reconnect_min: Duration::from_millis(file.reconnect_min_ms),
         reconnect_max: Duration::from_millis(file.reconnect_max_ms),

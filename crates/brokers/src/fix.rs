@@ -1,7 +1,7 @@
 //! A broker over FIX 4.4, as the side that connects.
 //!
 //! In reading order: [`codec`] (fields and bytes), [`session`] (logon, heartbeats, gaps; no clock and no socket),
-//! [`orders`] (what reports mean), [`store`] (what outlasts the process), `line` (TCP and TLS), `worker` (the thread
+//! [`orders`] (what reports mean), [`store`] (what outlasts the process), `positions`, `line` (TCP and TLS), `worker` (the thread
 //! that joins them). Why it is our own: `docs/adr/0010-fix-engine.md`.
 //!
 //! Invariant: an order leaves once. It is stored before its bytes leave, it is never sent again when the counterparty
@@ -13,6 +13,7 @@
 pub mod codec;
 mod line;
 pub mod orders;
+mod positions;
 pub mod session;
 pub mod store;
 mod time;
@@ -65,6 +66,9 @@ pub struct Config {
     /// others may trade as well: the position may then be larger than any one of them. The first trade ends them,
     /// even if it fills only a part.
     pub emulate_alternatives: bool,
+    /// The sort of quantity (`PosType`) that is the position, where the counterparty tells several, such as one of the
+    /// start of the day beside it.
+    pub position_type: Option<String>,
     /// How many messages a second may be asked of the counterparty; more wait for their turn. The last tenth is for
     /// cancels.
     pub messages_per_second_max: Option<u32>,
@@ -92,6 +96,7 @@ impl Config {
             reset_on_logon: false,
             style: Style::default(),
             emulate_alternatives: false,
+            position_type: None,
             messages_per_second_max: None,
             answer_within: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),

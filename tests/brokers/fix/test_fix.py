@@ -452,6 +452,37 @@ def test_positions_and_cash_where_they_are_told(desk):
     assert adapter.answer()["refused"] == "this counterparty does not tell positions over FIX: unknown message"
 
 
+@pytest.mark.parametrize("wanted", [None, "TQ"])
+def test_of_several_sorts_of_quantities_one_is_the_position(desk, wanted):
+    acceptor, adapter = desk.both(account="A-1", **({"position_type": wanted} if wanted else {}))
+    adapter.ask("account")
+    request = acceptor.hears("AN")
+    sorts = [[702, 703, [[703, sort], [704, size], [706, "0"]]] for sort, size in (("SOD", "40"), ("TQ", "70"))]
+    acceptor.send(
+        "AP",
+        {721: "M1", 710: request[710], 727: "1", 728: "0", 715: "20240131", 1: request[1], 581: "1", 55: "IBM", 730: "51.5",
+         731: "1", 734: "50"},
+        [*sorts, [753, 707, [[707, "CASH"], [708, "1234.5"]]]],
+    )
+    answer = adapter.answer()
+    if wanted:
+        assert answer["answer"]["holdings"] == [{"symbol": "IBM", "quantity": "70", "price": "51.5"}]
+    else:
+        assert answer["unclear"] == "it tells positions as SOD and TQ; say with position_type which counts"
+
+
+def test_no_more_messages_leave_in_a_second_than_are_allowed(desk):
+    acceptor, adapter = desk.both(messages_per_second_max=4)
+    begun = time.monotonic()
+    for number in range(1, 11):
+        adapter.submit(number)
+        acceptor.accept(acceptor.hears("D"))
+        assert adapter.answer() == {"answer": None}
+    # Four at once, and then one every quarter of a second.
+    assert time.monotonic() - begun > 1.4
+    assert len(acceptor.heard("D")) == 10
+
+
 def test_alternatives_that_are_emulated_end_when_one_trades(desk):
     acceptor, adapter = desk.both(emulate_alternatives=True)
     kinds = ({"limit": {"limit": "60"}}, {"stop": {"stop": "40"}})

@@ -79,6 +79,7 @@ pub mod tag {
     pub const ACCOUNT_TYPE: u32 = 581;
     pub const MASS_STATUS_REQ_ID: u32 = 584;
     pub const MASS_STATUS_REQ_TYPE: u32 = 585;
+    pub const POS_TYPE: u32 = 703;
     pub const LONG_QTY: u32 = 704;
     pub const SHORT_QTY: u32 = 705;
     pub const POS_AMT_TYPE: u32 = 707;

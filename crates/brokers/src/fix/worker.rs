@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use domain::{Money, Price, Quantity, Symbol, Timestamp};
+use domain::{Money, Timestamp};
 use engine::OrderEnd;
 use trading::{BrokerEvent, ClientOrderId, Failure, Holding, OrderStatus, State, Ticket};
 
@@ -16,6 +16,7 @@ use super::Config;
 use super::codec::{Message, tag};
 use super::line::{self, Line, Prepared};
 use super::orders::{self, Applied, Orders, Record, Report};
+use super::positions::{Told, holding};
 use super::session::{Down, Moment, Output, Session};
 use super::store::{Batch, Store};
 use super::time;
@@ -79,7 +80,7 @@ enum What {
     Replace { with: ClientOrderId },
     Find { request: String, id: ClientOrderId },
     Working { request: String, seen: u64, orders: Vec<OrderStatus> },
-    Positions { request: String, seen: u64, total: Option<u64>, holdings: Vec<Holding>, cash: Option<Money> },
+    Positions { request: String, told: Box<Told> },
 }
 
 enum Link {
@@ -530,8 +531,7 @@ impl Worker {
                     .with(tag::PARTY_ROLE, 24)
                     .with(tag::CLEARING_BUSINESS_DATE, time::date(now.wall))
                     .with(tag::TRANSACT_TIME, time::format(now.wall));
-                let (holdings, cash) = (Vec::new(), None);
-                Composed::Ask(message, None, What::Positions { request, seen: 0, total: None, holdings, cash })
+                Composed::Ask(message, None, What::Positions { request, told: Box::default() })
             }
         })
     }
@@ -805,32 +805,29 @@ impl Worker {
         const NONE_FOUND: &str = "2";
         let request = message.get(tag::POS_REQ_ID).unwrap_or_default().to_owned();
         let result = message.get(tag::POS_REQ_RESULT).unwrap_or("0").to_owned();
-        let told = message.number(tag::TOTAL_NUM_POS_REPORTS);
-        let read = (message.kind() == "AP").then(|| holding(message));
+        let total = message.number(tag::TOTAL_NUM_POS_REPORTS).or((result == NONE_FOUND).then_some(0));
+        let wanted = self.config.position_type.as_deref();
+        let read = (message.kind() == "AP").then(|| holding(message, wanted));
         let refused = message.get(tag::POS_REQ_STATUS) == Some("2") || !matches!(result.as_str(), "0" | NONE_FOUND);
         let text = said(message.get(tag::TEXT).unwrap_or_default(), "positions are not told");
         self.answer(
             |what| matches!(what, What::Positions { request: this, .. } if *this == request),
             |what| {
-                let What::Positions { seen, total, holdings, cash, .. } = what else { return None };
+                let What::Positions { told, .. } = what else { return None };
                 if refused && result != NONE_FOUND {
                     return Some(Err(Failure::Refused(text.clone())));
                 }
-                *total = told.or(*total).or((result == NONE_FOUND).then_some(0));
-                match &read {
-                    Some(Ok((holding, amount))) => {
-                        *seen += 1;
-                        if let Some(Err(overflow)) = holding.as_ref().map(|holding| add(holdings, holding)) {
-                            return Some(Err(Failure::Unclear(overflow.to_string())));
-                        }
-                        *cash = amount.or(*cash);
-                    }
-                    Some(Err(problem)) => return Some(Err(Failure::Unclear(problem.clone()))),
-                    None => {}
+                told.total = total.or(told.total);
+                if let Some(read) = &read
+                    && let Err(problem) = read.clone().and_then(|position| told.add(position))
+                {
+                    return Some(Err(Failure::Unclear(problem)));
                 }
-                let over = total.is_some_and(|total| *seen >= total);
-                holdings.retain(|holding| !(over && holding.quantity.is_zero()));
-                over.then(|| Ok(Answer::Positions { holdings: std::mem::take(holdings), cash: *cash }))
+                told.total.is_some_and(|total| told.reports >= total).then(|| {
+                    let mut holdings = std::mem::take(&mut told.holdings);
+                    holdings.retain(|holding| !holding.quantity.is_zero());
+                    Ok(Answer::Positions { holdings, cash: told.cash })
+                })
             },
         );
     }
@@ -851,39 +848,4 @@ enum Composed {
 
 fn said(text: &str, otherwise: &str) -> String {
     if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
-}
-
-/// Adds to what is held of an instrument: what is held in parts comes in parts.
-fn add(holdings: &mut Vec<Holding>, more: &Holding) -> Result<(), domain::Overflow> {
-    match holdings.iter_mut().find(|holding| holding.symbol == more.symbol) {
-        Some(holding) => holding.quantity = holding.quantity.add(more.quantity)?,
-        None => holdings.push(more.clone()),
-    }
-    Ok(())
-}
-
-/// A position, where it is not zero, and the cash that is told with it.
-fn holding(message: &Message) -> Result<(Option<Holding>, Option<Money>), String> {
-    let (mut quantity, mut cash, mut kind) = (Quantity::ZERO, None, "");
-    for (tag, value) in message.fields() {
-        let wrong = |_| format!("a position has no number in field {tag}");
-        let sum = match *tag {
-            tag::LONG_QTY => quantity.add(Quantity::parse(value).map_err(wrong)?),
-            tag::SHORT_QTY => quantity.sub(Quantity::parse(value).map_err(wrong)?),
-            tag::POS_AMT_TYPE => {
-                kind = value;
-                continue;
-            }
-            tag::POS_AMT if kind == "CASH" => {
-                cash = Some(Money::parse(value).map_err(wrong)?);
-                continue;
-            }
-            _ => continue,
-        };
-        quantity = sum.map_err(|overflow| overflow.to_string())?;
-    }
-    let Some(symbol) = message.get(tag::SYMBOL).filter(|_| !quantity.is_zero()) else { return Ok((None, cash)) };
-    let symbol = Symbol::new(symbol).map_err(|error| error.to_string())?;
-    let price = message.get(tag::SETTL_PRICE).and_then(|price| Price::parse(price).ok());
-    Ok((Some(Holding { symbol, quantity, price: price.filter(|price| price.signum() > 0) }), cash))
 }

@@ -33,6 +33,8 @@ struct File {
     #[serde(default)]
     messages_per_second_max: Option<u32>,
     #[serde(default)]
+    position_type: Option<String>,
+    #[serde(default)]
     reset_on_logon: bool,
     #[serde(default)]
     trailing_stops: bool,
@@ -78,6 +80,7 @@ pub fn session(name: &str, text: &str, credentials: Credentials) -> Result<Confi
     config.reset_on_logon = file.reset_on_logon;
     config.emulate_alternatives = file.emulate_alternatives;
     config.messages_per_second_max = file.messages_per_second_max;
+    config.position_type = file.position_type;
     if let Some(seconds) = file.heartbeat_s {
         config.heartbeat = Duration::from_secs(seconds);
     }
