@@ -4,8 +4,12 @@ same.
 
 import json
 import os
+import queue
 import signal
 import subprocess
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -63,18 +67,22 @@ class Market:
         self.close(**dict.fromkeys(SYMBOLS, price))
 
 
+SECRET = "a-very-secret-trading-secret"
+TOP = Path(__file__).resolve().parents[2]
+
+
 class Alpaca:
     """Our paper venue, served over Alpaca's API."""
 
-    SECRET = "a-very-secret-trading-secret"
+    name = "alpaca"
 
-    def __init__(self):
+    def __init__(self, folder):
         self.process = subprocess.Popen(
             [servers.binaries() / "examples/alpaca_paper", *SYMBOLS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"APCA_API_KEY_ID": "PKTRADE", "APCA_API_SECRET_KEY": self.SECRET},
+            env=os.environ | {"APCA_API_KEY_ID": "PKTRADE", "APCA_API_SECRET_KEY": SECRET},
         )
         port = int(self.process.stdout.readline())
-        self.secret = {"key_id": "PKTRADE", "secret_key": self.SECRET, "base_url": f"http://127.0.0.1:{port}"}
+        self.secret = {"key_id": "PKTRADE", "secret_key": SECRET, "base_url": f"http://127.0.0.1:{port}"}
 
     def tell(self, **line):
         self.process.stdin.write(json.dumps(line) + "\n")
@@ -95,19 +103,61 @@ class Alpaca:
         self.process.wait()
 
 
-@pytest.fixture
-def market(trading, tmp_path):
+class Fix:
+    """A small broker on QuickFIX (`tests/brokers/fix/venue.py`)."""
+
+    name = "fix"
+
+    def __init__(self, folder):
+        venv = TOP / "tests/brokers/fix"
+        made = [TOP / "tools/python-env", venv / "requirements.txt", venv / ".venv"]
+        python = subprocess.run(made, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        port, file = servers.free_port(), folder / "venue.json"
+        store = folder / "venue"
+        store.mkdir()
+        file.write_text(json.dumps({"port": port, "store": str(store), "cash": "100000", "password": SECRET}))
+        self.process = subprocess.Popen(
+            [python, venv / "venue.py", file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        self.heard, self.answers = [], queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        session = f'sender = "DESK"\ntarget = "BROKER"\nhost = "127.0.0.1"\nport = {port}\nplain = true\n'
+        self.secret = {"session": session, "username": "desk", "password": SECRET}
+
+    def _read(self):
+        for line in self.process.stdout:
+            told = json.loads(line)
+            self.answers.put(told) if "did" in told else self.heard.append(told)
+
+    def tell(self, **line):
+        self.process.stdin.write(json.dumps(line) + "\n")
+        self.process.stdin.flush()
+        return self.answers.get(timeout=20)["books"]
+
+    def open(self, date):
+        self.tell(bell="open")
+
+    def price(self, symbol, price):
+        self.tell(price=[symbol, price])
+
+    def close(self):
+        self.tell(bell="close")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(params=[Alpaca, Fix], ids=lambda broker: broker.name)
+def market(request, trading, tmp_path):
     s3 = trading.client("s3")
     s3.put_object(Bucket=trading.name, Key="lake/strategies/ema.toml", Body=RUN_FILE.encode())
-    broker = Alpaca()
+    broker = request.param(tmp_path)
     try:
         trading.client("secretsmanager").create_secret(Name=trading.name, SecretString=json.dumps(broker.secret))
         yield Market(trading, broker)
     finally:
         broker.stop()
-
-
-AT_ALPACA = {"BROKER": "alpaca", "SILENCE_SECONDS": "4000000000"}
 
 
 def holds(trading):
@@ -118,7 +168,7 @@ def holds(trading):
 def begin(market, *programs):
     """Everybody trades, and the account holds something."""
     trading = market.trading
-    environment = AT_ALPACA | {"BROKER_SECRET": trading.name}
+    environment = {"BROKER": market.broker.name, "BROKER_SECRET": trading.name, "SILENCE_SECONDS": "4000000000"}
     trading.start("market-data-adapter", stdin=subprocess.PIPE, **environment | {"FEED": "stdin"})
     trading.start("broker-adapter", "strategy-runner", *programs, **environment)
     for date, price in zip(DATES, ("300", "320", "340")):
@@ -143,17 +193,24 @@ def test_at_a_broker_elsewhere_nothing_is_lost_or_doubled_whoever_is_killed(mark
     market.open(DATES[4])
     market.price("AAPL", "201")
     market.price("MSFT", "381")
-    trading.wait(lambda: holds(trading) == {"MSFT": "100"})
-    ours = lambda snapshot: snapshot["compared"] and [one["quantity"] for one in snapshot["positions"]] == ["0", "100"]
-    trading.wait(lambda: ours(trading.record("live")["snapshot"]))
+    # It sells what it has, and once that has filled it goes short at the next price.
+    positions = lambda: [one["quantity"] for one in trading.record("live")["snapshot"]["positions"]]
+    trading.wait(lambda: positions() in (["0", "100"], ["-100", "100"]))
+    trading.wait(lambda: sum('"ordered"' in line for line in trading.journal()) == 4)
+    for _ in range(20):
+        market.price("AAPL", "201")
+        time.sleep(0.5)
+        if holds(trading) == {"AAPL": "-100", "MSFT": "100"}:
+            break
+    trading.wait(lambda: positions() == ["-100", "100"] and trading.record("live")["snapshot"]["compared"])
     assert trading.record("live")["snapshot"]["disputed"] is False
     lines = trading.journal()
-    assert sum('"filled"' in line for line in lines) == 3 and not any('"corrected"' in line for line in lines)
+    assert sum('"filled"' in line for line in lines) == 4 and not any('"corrected"' in line for line in lines)
     folder = trading.folder / "proof"
     trading.command("aws", "journal", "ema", "--out", folder, check=True)
     assert "came out again" in trading.command("journal", "replay", folder, "--lake", trading.lake, check=True).stdout
     kept = "".join(lines) + "".join(trading.log(program) for program in ("broker-adapter", "strategy-runner"))
-    assert Alpaca.SECRET not in kept
+    assert SECRET not in kept
 
 
 def test_the_guardian_closes_at_a_broker_elsewhere_when_the_runner_is_frozen(market):

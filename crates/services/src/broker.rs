@@ -7,10 +7,11 @@ use algotrading::live::account::begin;
 use algotrading::live::paper::gate;
 use anyhow::{Context, Result, ensure};
 use engine::Limits;
+use journal::Lines;
 use ports::queue::Queue;
 use ports::stream::Stream;
 use serde_json::json;
-use trading::remote::{Adapter, Rules};
+use trading::remote::{Adapter, Channel, Rules};
 use trading::{Broker, Owner};
 
 use crate::Here;
@@ -20,8 +21,12 @@ use crate::wire::Wire;
 
 /// What the broker's account is, in the records.
 pub const ACCOUNT: &str = "account";
-/// How often that is written.
+/// How often that is looked at while something happens.
 const SHOW_MS: i64 = 1_000;
+/// How long something happens, as far as that goes.
+const LIVELY_MS: i64 = 5_000;
+/// How often a broker elsewhere is asked while nothing does: it counts what it is asked.
+const QUIET_MS: i64 = 15_000;
 
 /// What it works with.
 pub struct Ports<'a> {
@@ -103,30 +108,67 @@ pub fn run<B: Broker>(here: &Here<'_>, ports: &Ports<'_>, name: &str, own_market
     here.info("takes orders", json!({ "broker": name, "position": known }));
     let mut wire = Wire::new(ports.stream, &symbols, known);
     let mut source = || wire.next(Duration::from_millis(200));
-    let mut shown = (0, String::new());
+    let mut shown = Account::default();
     while !here.stopped() {
         here.beat();
         for lease in [Some(&keeper), ports.beside.as_ref()].into_iter().flatten() {
             lease.renew(here.now_ms())?;
         }
         adapter.turn(1_000, &mut source)?;
-        if here.now_ms() - shown.0 >= SHOW_MS {
-            shown.0 = here.now_ms();
-            match adapter.status() {
-                Ok(status) => {
-                    let text = serde_json::to_string(&status)?;
-                    if text != shown.1 {
-                        here.show(ACCOUNT, &json!({ "at": (here.now)(), "flat": status.is_flat(), "status": status }))?;
-                        shown.1 = text;
-                    }
-                }
-                Err(failure) => here.warn(failure),
-            }
-        }
+        shown.show(here, &mut adapter, own_market)?;
     }
     drop(adapter);
     for lease in [Some(&keeper), ports.beside.as_ref()].into_iter().flatten() {
         lease.release(here.now_ms());
     }
     Ok(())
+}
+
+/// The account at the broker, as it was shown last.
+#[derive(Default)]
+struct Account {
+    looked: i64,
+    happened: u64,
+    lively_until: i64,
+    flattening: bool,
+    shown: String,
+    /// Why it could not be looked at, said once.
+    failed: String,
+}
+
+impl Account {
+    fn show<B: Broker, C: Channel, L: Lines>(
+        &mut self,
+        here: &Here<'_>,
+        adapter: &mut Adapter<B, C, L>,
+        own_market: bool,
+    ) -> Result<()> {
+        let now = here.now_ms();
+        if adapter.happened() != self.happened {
+            (self.happened, self.lively_until) = (adapter.happened(), now + LIVELY_MS);
+        }
+        let lively = own_market || self.flattening || now < self.lively_until;
+        if now - self.looked < if lively { SHOW_MS } else { QUIET_MS } {
+            return Ok(());
+        }
+        self.looked = now;
+        match adapter.status() {
+            Ok(status) => {
+                (self.flattening, self.failed) = (status.flattening, String::new());
+                let text = serde_json::to_string(&status)?;
+                if text != self.shown {
+                    here.show(ACCOUNT, &json!({ "at": (here.now)(), "flat": status.is_flat(), "status": status }))?;
+                    self.shown = text;
+                }
+            }
+            Err(failure) => {
+                let text = failure.to_string();
+                if text != self.failed {
+                    here.warn(&text);
+                }
+                self.failed = text;
+            }
+        }
+        Ok(())
+    }
 }

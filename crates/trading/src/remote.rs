@@ -664,6 +664,11 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
         self.position
     }
 
+    /// Grows with what is asked of it and what the broker says: as long as it stays, so does the account.
+    pub fn happened(&self) -> u64 {
+        self.lines + self.said
+    }
+
     /// The broker, to look at.
     pub fn broker(&self) -> &B {
         &self.broker
