@@ -35,8 +35,8 @@ fn day(seed: u64) -> BTreeMap<String, u64> {
     }
     world.quiet();
     if killed.is_some() {
-        // Enough is traded to close what is left.
-        world.session(SESSIONS, 12, false);
+        world.lively = true;
+        world.session(SESSIONS, 4, false);
         world.quiet();
         world.is_flat();
         // And flat it stays, whatever goes wrong afterwards.
@@ -45,7 +45,7 @@ fn day(seed: u64) -> BTreeMap<String, u64> {
             line.judge.flat = true;
             line.bad = true;
         }
-        world.session(SESSIONS + 1, 4, false);
+        world.session(SESSIONS + 1, 3, false);
         world.quiet();
         world.is_flat();
     }

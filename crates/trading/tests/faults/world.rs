@@ -36,6 +36,8 @@ pub struct World {
     now: Timestamp,
     last: [i64; 2],
     story: bool,
+    /// Whether everybody trades, so that what is held can be closed.
+    pub lively: bool,
     /// Whether a breach ends the day.
     pub watched: bool,
 }
@@ -110,6 +112,7 @@ impl World {
             now: Timestamp::default(),
             last: [5_000, 5_000],
             story,
+            lively: false,
             watched: true,
         }
     }
@@ -223,7 +226,7 @@ impl World {
         if !self.line.borrow().bad {
             return;
         }
-        match self.dice.below(40) {
+        match self.dice.below(64) {
             0 | 1 => {
                 let point = POINTS[self.dice.below(POINTS.len() as u64) as usize];
                 let after = self.dice.below(4);
@@ -345,7 +348,7 @@ impl World {
                 self.last[at] = (self.last[at] + step).max(100);
                 (high[at], low[at]) = (high[at].max(self.last[at]), low[at].min(self.last[at]));
                 self.pass(20);
-                let volume = self.dice.below(2_000);
+                let volume = self.dice.below(2_000) + if self.lively { 6_000 } else { 0 };
                 let price = cents(self.last[at]);
                 self.market(Market::Price { instrument: InstrumentId(at as u32), price, volume, at: self.now });
                 self.turn();
