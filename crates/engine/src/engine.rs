@@ -78,6 +78,8 @@ pub struct Engine<S> {
     guard: Guard,
     names: Vec<Symbol>,
     cancels: Cancels,
+    /// Whether somebody else orders, closes included.
+    observes: bool,
     decisions: Decisions,
     step: Step,
     session: Option<Session>,
@@ -105,6 +107,7 @@ impl<S: Strategy> Engine<S> {
             guard: Guard::new(instruments),
             names: Vec::new(),
             cancels: Cancels::AtOnce,
+            observes: false,
             decisions: Decisions::default(),
             step: Step::default(),
             session: None,
@@ -119,6 +122,13 @@ impl<S: Strategy> Engine<S> {
     #[must_use]
     pub fn at_venue(mut self, names: &[Symbol], cancels: Cancels) -> Self {
         (self.names, self.cancels) = (names.to_vec(), cancels);
+        self
+    }
+
+    /// The same engine for an account whose orders somebody else decides ([`Engine::admit`]): it closes nothing itself.
+    #[must_use]
+    pub fn observing(mut self) -> Self {
+        self.observes = true;
         self
     }
 
@@ -646,6 +656,9 @@ impl<S: Strategy> Engine<S> {
 
     /// Orders the close of every position that nothing closes yet.
     fn close_all(&mut self) -> Result<(), EngineError> {
+        if self.observes {
+            return Ok(());
+        }
         for at in 0..self.working.len() {
             let instrument = InstrumentId(at as u32);
             if !self.is_left_open(instrument) {

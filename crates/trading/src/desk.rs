@@ -101,7 +101,7 @@ impl<B: Broker> Desk<B> {
             owner,
             symbols: symbols.to_vec(),
             cancels,
-            gate: gate.at_venue(symbols, Cancels::WhenConfirmed),
+            gate: gate.at_venue(symbols, Cancels::WhenConfirmed).observing(),
             orders: BTreeMap::new(),
             alive: BTreeSet::new(),
             over: VecDeque::new(),

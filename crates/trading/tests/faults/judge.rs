@@ -158,6 +158,26 @@ impl Judge {
         working
     }
 
+    /// A position and what exits could make of it, by which more may be built on either side. What exits have filled and
+    /// the trader has not heard of is left out: to it they still work.
+    fn span(&self, at: usize, broker: &PaperBroker) -> (Quantity, Quantity) {
+        let (mut position, mut exits) = (broker.book().positions()[at], Quantity::ZERO);
+        let of_this = |sent: &&Sent| sent.order.reduce_only && sent.order.instrument.index() == at;
+        for sent in self.sent.values().filter(of_this) {
+            let told = self.known.filled.get(&sent.order.id).copied().unwrap_or_default();
+            position = position.sub(sent.filled.sub(told).unwrap()).unwrap();
+        }
+        for sent in self.sent.values().filter(of_this).filter(|sent| !self.known.is_over(sent.order.id)) {
+            let told = self.known.filled.get(&sent.order.id).copied().unwrap_or_default();
+            if sent.order.quantity.signum() * position.signum() < 0 {
+                exits = exits.add(sent.order.quantity.sub(told).unwrap()).unwrap();
+            }
+        }
+        let closed = position.add(exits).unwrap();
+        let reduced = if closed.signum() * position.signum() > 0 { closed } else { Quantity::ZERO };
+        (position.min(reduced), position.max(reduced))
+    }
+
     /// An order that may build a position was decided: nothing may stand against it.
     fn decided(&mut self, order: &Order, beside: &[(Order, Quantity)], broker: &PaperBroker) {
         let (limits, known) = (&self.limits, &self.known);
@@ -186,8 +206,8 @@ impl Judge {
         }
         if !self.lied {
             // The farthest that the positions can get by what is there.
-            let mut low = [broker.book().positions()[0], broker.book().positions()[1]];
-            let mut high = low;
+            let spans = [self.span(0, broker), self.span(1, broker)];
+            let (mut low, mut high) = (spans.map(|span| span.0), spans.map(|span| span.1));
             for (order, left) in beside.iter().chain([&(*order, order.quantity)]) {
                 let side = if left.signum() > 0 { &mut high } else { &mut low };
                 side[order.instrument.index()] = side[order.instrument.index()].add(*left).unwrap();
@@ -349,6 +369,16 @@ impl Judge {
             let there = broker.find(&owner().order(id)).unwrap();
             let is_told = self.known.is_over(id) || there.as_ref().is_some_and(|there| there.state == State::Working);
             self.claim(is_told, || format!("it was lost: {:?}", decided.order));
+        }
+        for id in self.known.cancelled.keys().copied().collect::<Vec<_>>() {
+            let there = broker.find(&owner().order(id)).unwrap();
+            let works = there.is_some_and(|there| there.state == State::Working);
+            self.claim(!works, || format!("its cancel is wanted, and it works: {id:?}"));
+        }
+        let throttled = self.limits.repeated_executions_max.is_some_and(|max| self.known.fills >= max);
+        if throttled || self.known.mode != Mode::Normal {
+            let building = self.working(broker, &[]);
+            self.claim(building.is_empty(), || format!("it was stopped, and these work: {building:?}"));
         }
         if self.lied {
             return;

@@ -223,6 +223,17 @@ impl Handle {
             }
             return Err(Failure::Unclear("no answer in time".to_owned()));
         }
+        if line.bad && matches!(sent, Sent::Cancel(_)) && line.dice.chance(20) {
+            // What is taken is not done yet, and may be forgotten.
+            if line.dice.chance(60) {
+                line.count("cancel taken, and done late");
+                let due = line.late(4);
+                line.sent.push_back((due, sent));
+            } else {
+                line.count("cancel taken, and forgotten");
+            }
+            return Ok(());
+        }
         line.arrive(sent);
         if line.bad && line.dice.chance(5) {
             line.count("arrived, and the answer lost");

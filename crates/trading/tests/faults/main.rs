@@ -60,6 +60,8 @@ fn has_happened(seen: &BTreeMap<String, u64>) {
     let others = [
         "arrived, and the answer lost",
         "broker down",
+        "cancel taken, and done late",
+        "cancel taken, and forgotten",
         "crash between two turns",
         "half a line is cut off",
         "killed",
@@ -113,6 +115,30 @@ fn the_judge_finds_every_limit_that_a_trader_does_not_keep() {
         });
         assert!(found.is_some(), "{limit} was not kept, and nobody noticed");
     }
+}
+
+#[test]
+fn a_kill_that_is_lifted_leaves_nothing_behind() {
+    let mut began = 0;
+    for (seed, (_, limits)) in
+        (0..10).flat_map(|round| (0..).zip(world::limits()).map(move |(n, of)| (round * 16 + n, of)))
+    {
+        let mut world = World::with_limits(seed, &limits, limits.clone());
+        world.line.borrow_mut().bad = false;
+        world.lively = true;
+        world.session(0, 4, false);
+        world.session(1, 4, true);
+        world.session(2, 4, false);
+        world.is_flat();
+        world.with(|trader| trader.control(engine::Mode::Normal, "by a test"));
+        (3..6).for_each(|n| world.session(n, 4, false));
+        // The second account judges as the first does.
+        let refused = world.refused_by_the_desk();
+        world.claim(refused.is_empty(), &format!("{refused:?}"));
+        began += u64::from(!world.line.borrow().broker.book().positions().iter().all(|position| position.is_zero()));
+        world.end();
+    }
+    assert!(began > 20, "nothing was begun again");
 }
 
 /// What is to come of a lie that was heard: the books differ by it, so that nothing is begun until a person accepts

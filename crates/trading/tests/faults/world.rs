@@ -270,6 +270,14 @@ impl World {
         self.trader.as_ref().unwrap().engine().guard().disputed()
     }
 
+    /// What the desk says of orders that the engine has approved and it has not, but for exits whose position has been
+    /// closed since: of that the desk hears first.
+    pub fn refused_by_the_desk(&self) -> Vec<String> {
+        let text = String::from_utf8(self.stored.borrow().clone()).unwrap();
+        let refused = |line: &&str| line.contains("the desk refused it") && !line.contains("it may only reduce");
+        text.lines().filter(refused).map(str::to_owned).collect()
+    }
+
     /// Every breach that was found, where nobody watched.
     pub fn breaches(self) -> Vec<String> {
         let mut line = self.line.borrow_mut();
