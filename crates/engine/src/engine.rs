@@ -506,10 +506,11 @@ impl<S: Strategy> Engine<S> {
     fn decide(&mut self) -> Result<(), EngineError> {
         let mut decisions = std::mem::take(&mut self.decisions);
         self.step.records.extend(decisions.signals.iter().copied().map(Record::Signal));
-        for instrument in &decisions.cancels {
+        let stopped = self.guard.mode >= Mode::Cancel;
+        // Once it is stopped only closes work, and a second close beside one that is being cancelled may fill as well.
+        for instrument in decisions.cancels.iter().filter(|_| !stopped) {
             self.cancel_where(|open| open.order.instrument == *instrument)?;
         }
-        let stopped = self.guard.mode >= Mode::Cancel;
         let mut groups: Vec<(u32, OrderId)> = Vec::new();
         for request in &decisions.orders {
             let id = self.next_id();

@@ -134,6 +134,16 @@ fn flatten_closes_what_there_is_and_what_still_fills() {
 }
 
 #[test]
+fn a_strategy_that_is_stopped_cancels_no_close() {
+    let cancels = wish(1, |decisions| decisions.cancel_all(ID));
+    let mut engine = holding(free(), vec![cancels], Cancels::WhenConfirmed);
+    assert_eq!(take(&mut engine, Event::Control(Mode::Flatten)).sent().len(), 1);
+    take(&mut engine, Event::SessionOpened(session(1)));
+    let seen = take(&mut engine, Event::Bar(bar(1, "50 50 50 50")));
+    assert_eq!((seen.cancelled(), seen.sent().len()), (0, 0), "both closes could fill");
+}
+
+#[test]
 fn an_order_counts_until_its_cancel_is_confirmed() {
     let limits = Limits { position_quantity_max: Some(shares(100)), ..free() };
     let wishes = vec![

@@ -46,6 +46,9 @@ impl Disk {
     }
 
     fn is_full(&mut self, at: Full) -> Result<(), LinesError> {
+        if self.stored.borrow().is_empty() {
+            self.troubles.borrow_mut().count("disk full before the first line");
+        }
         self.troubles.borrow_mut().count(&format!("disk full {at:?}"));
         let source = Box::new(Error::from(ErrorKind::StorageFull));
         Err(LinesError::Failed { doing: "cannot write", place: "here".to_owned(), source })

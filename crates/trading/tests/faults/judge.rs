@@ -361,6 +361,7 @@ impl Judge {
 
     /// What must hold when nothing is on its way: nothing was lost, and every fill is in the journal.
     pub fn at_rest(&mut self, broker: &mut PaperBroker) {
+        self.claim(!self.known.meddled, || "a stopped strategy has cancelled what closes a position".to_owned());
         let positions = broker.book().positions().to_vec();
         let held = self.held.to_vec();
         self.claim(positions == held, || format!("{positions:?} are not the sums of what filled, {held:?}"));

@@ -55,6 +55,8 @@ pub struct Known {
     pub mode: Mode,
     pub disputed: bool,
     pub decided: BTreeMap<OrderId, Decided>,
+    /// A strategy that was stopped has cancelled something: only closes work then.
+    pub meddled: bool,
     /// Step and time at which a cancel was wanted.
     pub cancelled: BTreeMap<OrderId, (u64, Timestamp)>,
     pub ended: BTreeMap<OrderId, OrderEnd>,
@@ -124,6 +126,8 @@ impl Known {
             Event::Reenabled => self.fills = 0,
             Event::Borrowed { .. } | Event::Action(_) | Event::Feed { .. } => panic!("nothing of that is told here"),
         }
+        let stopped = matches!(line.event, Event::Bar(_)) && self.mode >= Mode::Cancel;
+        self.meddled |= stopped && line.commands.iter().any(|asked| asked.cancel.is_some());
         for id in line.commands.iter().filter_map(|asked| asked.cancel) {
             self.cancelled.entry(id).or_insert((line.seq, self.now));
         }

@@ -28,6 +28,7 @@ const SESSIONS: usize = 4;
 /// A few sessions, perhaps with a kill in one of them. Returns what was seen.
 fn day(seed: u64) -> BTreeMap<String, u64> {
     let mut world = World::new(seed);
+    world.trouble();
     let killed = world.dice.chance(40).then(|| world.dice.below(SESSIONS as u64) as usize);
     for n in 0..SESSIONS {
         let ticks = 2 + world.dice.below(6);
@@ -63,6 +64,7 @@ fn has_happened(seen: &BTreeMap<String, u64>) {
         "cancel taken, and done late",
         "cancel taken, and forgotten",
         "crash between two turns",
+        "disk full before the first line",
         "half a line is cut off",
         "killed",
         "limit it was stopped",
@@ -93,7 +95,7 @@ fn no_order_is_lost_doubled_or_unapproved_no_limit_breached_and_a_kill_ends_flat
         day(seed.parse().unwrap());
         return;
     }
-    let seeds = std::env::var("FAULT_SEEDS").map_or(2_500, |seeds| seeds.parse().unwrap());
+    let seeds = std::env::var("FAULT_SEEDS").map_or(2_100, |seeds| seeds.parse().unwrap());
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for seed in 0..seeds {
         day(seed).into_iter().for_each(|(what, times)| *seen.entry(what).or_default() += times);
@@ -199,5 +201,27 @@ fn a_broker_that_lies_is_believed_and_stops_the_strategy_until_a_person_accepts_
         let disputed: Vec<bool> = told(false).collect();
         assert!(disputed.len() > 5 && told(true).count() > 5, "{lie:?} was hardly told");
         assert!(is_noticed(lie) == Some(false) || disputed.contains(&true), "{lie:?} never came to anything");
+    }
+}
+
+#[test]
+fn a_kill_ends_flat_whatever_the_broker_says() {
+    for (seed, lie) in (0..25).flat_map(|round| (0..).zip(LIES).map(move |(n, lie)| (round * 11 + n, lie))) {
+        let mut world = World::new(seed);
+        world.line.borrow_mut().bad = seed % 2 == 0;
+        (0..2).for_each(|n| world.session(n, 6, false));
+        world.line.borrow_mut().lies(lie);
+        world.session(2, 6, true);
+        world.line.borrow_mut().tells_the_truth();
+        // What is told late is closed in the session after.
+        world.lively = true;
+        (3..5).for_each(|n| world.session(n, 3, false));
+        world.quiet();
+        world.is_flat();
+        world.line.borrow_mut().judge.flat = true;
+        world.session(5, 3, false);
+        world.quiet();
+        world.is_flat();
+        world.end();
     }
 }

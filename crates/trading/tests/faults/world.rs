@@ -222,7 +222,8 @@ impl World {
         self.line.borrow_mut().pass(self.now);
     }
 
-    fn trouble(&mut self) {
+    /// Something may go wrong from here on.
+    pub fn trouble(&mut self) {
         if !self.line.borrow().bad {
             return;
         }
