@@ -1,6 +1,7 @@
 //! Days on a broker behind a bad line, with crashes at any point: seeded, so that a failure comes again.
 //!
-//! `FAULT_SEEDS=100000 cargo test -p trading --test faults` runs more of them, `FAULT_SEED=7` one, with its story.
+//! `FAULT_SEEDS=100000 cargo test -p trading --test faults` runs more of them, `FAULT_SEED=7` one, with its story; the
+//! other tests always go through the same seeds, and tell the story of each when FAULT_SEED is set.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod disk;
@@ -24,6 +25,7 @@ use world::World;
 
 const SECOND: i64 = 1_000_000_000;
 const SESSIONS: usize = 4;
+const SEEDS: u64 = 2_100;
 
 /// A few sessions, perhaps with a kill in one of them. Returns what was seen.
 fn day(seed: u64) -> BTreeMap<String, u64> {
@@ -95,13 +97,15 @@ fn no_order_is_lost_doubled_or_unapproved_no_limit_breached_and_a_kill_ends_flat
         day(seed.parse().unwrap());
         return;
     }
-    let seeds = std::env::var("FAULT_SEEDS").map_or(2_100, |seeds| seeds.parse().unwrap());
+    let seeds = std::env::var("FAULT_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for seed in 0..seeds {
         day(seed).into_iter().for_each(|(what, times)| *seen.entry(what).or_default() += times);
     }
     println!("{seen:#?}");
-    has_happened(&seen);
+    if seeds >= SEEDS {
+        has_happened(&seen);
+    }
 }
 
 #[test]
