@@ -41,7 +41,7 @@ pub struct Judge {
     lines: Vec<(Vec<u8>, Rc<Written>)>,
     /// Positions by the broker's executions.
     held: [Quantity; 2],
-    /// Steps ahead of the clock by which the trader reckons.
+    /// When the clock by which the trader reckons jumped ahead.
     jumps: Vec<Timestamp>,
     /// Orders that arrived after the broker had said, and the trader had to believe, that they would not: a clock that
     /// jumps ahead ends the wait for what is on its way, and a broker may deny an order that it has.
@@ -149,16 +149,12 @@ impl Judge {
         working.extend(coming.map(|order| (*order, order.quantity)));
         // Each once, and none that the trader was made to give up.
         let mut seen = BTreeSet::new();
-        working.retain(|(order, _)| {
-            !order.reduce_only
-                && !self.overtaken.contains(&order.id)
-                && !self.known.is_over(order.id)
-                && seen.insert(order.id)
-        });
+        let given_up = |id: &OrderId| self.overtaken.contains(id) || self.known.is_over(*id);
+        working.retain(|(order, _)| !order.reduce_only && !given_up(&order.id) && seen.insert(order.id));
         working
     }
 
-    /// A position and what exits could make of it, by which more may be built on either side. What exits have filled and
+    /// A position and what exits could make of it, by which more may be built on either side. What exits filled and
     /// the trader has not heard of is left out: to it they still work.
     fn span(&self, at: usize, broker: &PaperBroker) -> (Quantity, Quantity) {
         let (mut position, mut exits) = (broker.book().positions()[at], Quantity::ZERO);

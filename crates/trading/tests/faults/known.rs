@@ -63,7 +63,7 @@ pub struct Known {
     pub filled: BTreeMap<OrderId, Quantity>,
     /// Books that were put right, with their notes.
     pub corrected: Vec<(Correction, String)>,
-    /// Steps that are not on the disk yet.
+    /// Orders whose line is not on the disk yet.
     unsafe_orders: BTreeSet<OrderId>,
 }
 
