@@ -409,13 +409,18 @@ impl<S: Strategy> Engine<S> {
     }
 
     fn on_control(&mut self, mode: Mode) -> Result<(), EngineError> {
-        self.guard.mode = mode;
+        let before = std::mem::replace(&mut self.guard.mode, mode);
         match mode {
             Mode::Normal => Ok(()),
             Mode::ReduceOnly => self.cancel_where(|open| open.role == Role::Free),
             Mode::Cancel => self.cancel_where(|_| true),
             Mode::Flatten => {
-                self.cancel_where(|_| true)?;
+                // Said twice, what closes already goes on: a second close beside one that is being cancelled may fill too.
+                let positions = self.book.positions().to_vec();
+                let goes_on = |open: &OpenOrder| {
+                    before == Mode::Flatten && closes(open, positions[open.order.instrument.index()])
+                };
+                self.cancel_where(|open| !goes_on(open))?;
                 self.close_all()
             }
         }
@@ -675,12 +680,7 @@ impl<S: Strategy> Engine<S> {
     /// Whether there is a position that no order at the market closes.
     fn is_left_open(&self, instrument: InstrumentId) -> bool {
         let position = self.book.position(instrument);
-        let closes = |open: &OpenOrder| {
-            !open.leaving
-                && open.order.kind == OrderKind::Market
-                && open.order.instrument == instrument
-                && open.order.quantity.signum() * position.signum() < 0
-        };
+        let closes = |open: &OpenOrder| open.order.instrument == instrument && closes(open, position);
         !position.is_zero() && !self.open.iter().any(closes)
     }
 
@@ -748,4 +748,9 @@ impl<S: Strategy> Engine<S> {
 
 fn market(instrument: InstrumentId, quantity: Quantity) -> OrderRequest {
     OrderRequest::new(instrument, quantity, OrderKind::Market)
+}
+
+/// Whether an order is closing a position of its instrument, at the market.
+fn closes(open: &OpenOrder, position: Quantity) -> bool {
+    !open.leaving && open.order.kind == OrderKind::Market && open.order.quantity.signum() * position.signum() < 0
 }

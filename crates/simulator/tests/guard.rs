@@ -144,6 +144,18 @@ fn a_strategy_that_is_stopped_cancels_no_close() {
 }
 
 #[test]
+fn a_second_kill_cancels_no_close() {
+    let mut engine = holding(free(), Vec::new(), Cancels::WhenConfirmed);
+    assert_eq!(take(&mut engine, Event::Control(Mode::Flatten)).sent().len(), 1);
+    let seen = take(&mut engine, Event::Control(Mode::Flatten));
+    assert_eq!((seen.cancelled(), seen.sent().len()), (0, 0), "both closes could fill");
+    // Lifted and said again, it cancels what it does not know to be a close of its own, and closes.
+    take(&mut engine, Event::Control(Mode::Normal));
+    let seen = take(&mut engine, Event::Control(Mode::Flatten));
+    assert_eq!((seen.cancelled(), seen.sent().len()), (1, 1));
+}
+
+#[test]
 fn an_order_counts_until_its_cancel_is_confirmed() {
     let limits = Limits { position_quantity_max: Some(shares(100)), ..free() };
     let wishes = vec![

@@ -446,7 +446,7 @@ fn limit(refusal: &Refusal) -> Option<&'static str> {
         Refusal::SelfTrade { .. } => "self trade",
         Refusal::Throttled { .. } => "repeated executions",
         Refusal::NotNow { .. } => "it was stopped",
-        Refusal::BooksDiffer => "the books are disputed",
+        Refusal::BooksDiffer { .. } => "the books are disputed",
         _ => return None,
     })
 }
