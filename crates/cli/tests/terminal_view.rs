@@ -85,7 +85,7 @@ fn in_the_background_and_in_a_pipe_there_are_lines() {
         let shown = around(line, &[]);
         assert!(!shown.contains('\x1b'), "{shown:?}");
         assert!(shown.contains("Z fill: bought 25 AAPL at 186.38, fee 0.35"), "{shown}");
-        assert!(shown.contains("Z refused: MSFT buy 50 at the market: its prices are stale"), "{shown}");
+        assert!(shown.contains("Z refused: MSFT buy 50 at the market: its prices have been stale since "), "{shown}");
     }
 }
 
