@@ -34,6 +34,8 @@ pub struct Keeper {
     journal: String,
     lease: Arc<Mutex<Lease>>,
     lease_ms: i64,
+    /// Why lines could not be written: whoever writes them may be another thread than the one that could end the program.
+    broken: Arc<Mutex<Option<String>>>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -61,6 +63,7 @@ impl Keeper {
                         journal: journal.to_owned(),
                         lease: Arc::new(Mutex::new(lease)),
                         lease_ms: here.lease_ms,
+                        broken: Arc::default(),
                     });
                 }
                 Held::No(lease) => {
@@ -86,13 +89,14 @@ impl Keeper {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds lines and renews the lease.
+    /// Adds lines and renews the lease. One after another: two transactions on one lease would stand in each other's way.
     fn append(&self, lines: &[Line], now_ms: i64, until_ms: i64) -> Result<(), LinesError> {
-        let lease = Lease { seen_ms: now_ms, until_ms, ..self.held() };
+        let mut held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = Lease { seen_ms: now_ms, until_ms, ..held.clone() };
         let added = self.table.append(&self.journal, lines, &lease);
         match added.map_err(|error| failed("cannot write", &self.journal, error))? {
             Held::Yes(lease) => {
-                *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+                *held = lease;
                 Ok(())
             }
             Held::No(lease) => Err(taken(&self.journal, &lease)),
@@ -102,8 +106,12 @@ impl Keeper {
     /// Renews the lease when that is due.
     ///
     /// # Errors
-    /// [`LinesError::Taken`] when it is somebody else's.
+    /// [`LinesError::Taken`] when it is somebody else's, and whatever kept a line from being written.
     pub fn renew(&self, now_ms: i64) -> Result<(), LinesError> {
+        if let Some(source) = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            let place = self.journal.clone();
+            return Err(LinesError::Failed { doing: "cannot write", place, source: source.into() });
+        }
         // Several times before it ends.
         let due = now_ms - self.held().seen_ms >= self.lease_ms / 6;
         if due { self.append(&[], now_ms, now_ms + self.lease_ms) } else { Ok(()) }
@@ -163,7 +171,12 @@ impl Lines for TableLines {
     fn sync(&mut self) -> Result<(), LinesError> {
         let now = (self.now_ms)();
         for some in self.waiting.chunks(lines::AT_ONCE) {
-            self.keeper.append(some, now, now + self.keeper.lease_ms)?;
+            let added = self.keeper.append(some, now, now + self.keeper.lease_ms);
+            if let Err(error) = &added {
+                let source = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+                *self.keeper.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+            }
+            added?;
         }
         self.waiting.clear();
         Ok(())
