@@ -515,6 +515,8 @@ const REMEMBERED: usize = 1_000;
 const LOOKS: u32 = 25;
 /// First of the numbers of orders that the adapter makes itself; an engine's own are below.
 const OWN_ORDERS: u64 = 1 << 63;
+/// Turns without asking a broker for an account that it has not told.
+const UNALIGNED_TURNS: u32 = 10;
 
 /// A broker's side of the queues.
 #[derive(Debug)]
@@ -535,6 +537,8 @@ pub struct Adapter<B, C, L> {
     closed: bool,
     /// Whether the account is the broker's.
     aligned: bool,
+    /// Why it is not, and how many turns it is not asked for again: a broker that gives no answer takes its time.
+    unaligned: (String, u32),
     flattening: bool,
     own_orders: u64,
     outbox: Vec<BrokerEvent>,
@@ -570,6 +574,7 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
             bars: Vec::new(),
             closed: false,
             aligned,
+            unaligned: (String::new(), 0),
             flattening: false,
             own_orders: 0,
             outbox: Vec::new(),
@@ -606,6 +611,12 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
                 let answer = if self.rules.own_market {
                     self.carry_out(&request)?
                 } else {
+                    // What was ordered stays so: everything is closed until somebody trades again.
+                    match request.ask {
+                        Ask::Flatten(_) => self.flattening = true,
+                        Ask::Hello => self.flattening = false,
+                        _ => {}
+                    }
                     let words = "the broker adapter was started again while it was at it".to_owned();
                     Answer::Failed(Failure::Unclear(words))
                 };
@@ -1009,7 +1020,8 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
             return Ok(Ok((ticket(approved), false)));
         }
         if !self.aligned && !order.reduce_only {
-            return Ok(Err(Failure::NotSent("the broker adapter does not know the account yet".to_owned())));
+            let why = if self.unaligned.0.is_empty() { "it was not asked yet" } else { &self.unaligned.0 };
+            return Ok(Err(Failure::NotSent(format!("the broker adapter does not know the account: {why}"))));
         }
         match self.rules.gate.admit(order) {
             Ok(approved) => {
@@ -1035,7 +1047,18 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
         if self.aligned || self.rules.gate.session().is_none() {
             return Ok(());
         }
-        let (Ok(working), Ok(account)) = (self.broker.working(), self.broker.account()) else { return Ok(()) };
+        if self.unaligned.1 > 0 {
+            self.unaligned.1 -= 1;
+            return Ok(());
+        }
+        let told = self.broker.working().and_then(|working| Ok((working, self.broker.account()?)));
+        let (working, account) = match told {
+            Ok(told) => told,
+            Err(failure) => {
+                self.unaligned = (failure.to_string(), UNALIGNED_TURNS);
+                return Ok(());
+            }
+        };
         for status in working.iter().filter(|status| status.state == State::Working) {
             let order = self.rules.owner.own(&status.id).or_else(|| self.rules.closer.own(&status.id));
             let (Some(id), Some(instrument)) = (order, self.instrument(&status.symbol)) else { continue };
@@ -1087,12 +1110,17 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
         self.take_over(&account)?;
         for holding in &account.holdings {
             let Some(instrument) = self.instrument(&holding.symbol) else { continue };
+            if !self.own_closes_are_over(instrument)? {
+                continue;
+            }
             let closes =
                 |order: &OrderStatus| self.rules.closer.own(&order.id).is_some() && order.symbol == holding.symbol;
             if working.iter().any(closes) {
                 continue;
             }
-            let id = OrderId(OWN_ORDERS | self.own_orders);
+            // A broker elsewhere has seen the names of an earlier adapter.
+            let start = if self.rules.own_market { 0 } else { (self.rules.start & 0x7fff_ffff) << 32 };
+            let id = OrderId(OWN_ORDERS | start | self.own_orders);
             self.own_orders += 1;
             let order = market_order(id, instrument, holding.quantity.neg());
             let Ok(approved) = self.rules.gate.admit(order) else { continue };
@@ -1105,6 +1133,42 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
             }
         }
         self.gather()
+    }
+
+    /// Whether nothing can come any more of what was sent to close an instrument. What was sent and not answered is asked
+    /// about: a second close beside it would turn the position round.
+    fn own_closes_are_over(&mut self, instrument: InstrumentId) -> Result<bool, AdapterError> {
+        let open = |(id, known): (&ClientOrderId, &Known)| {
+            let own = known.order.instrument == instrument && !known.over && self.rules.closer.own(id).is_some();
+            own.then(|| id.clone())
+        };
+        let open: Vec<ClientOrderId> = self.orders.iter().filter_map(open).collect();
+        for id in open {
+            match self.broker.find(&id) {
+                Ok(None) => self.withdraw(&id)?,
+                Ok(Some(status)) if status.state == State::Working => return Ok(false),
+                Ok(Some(status)) => {
+                    // The account that was told may be from before these.
+                    let new = status
+                        .executions
+                        .iter()
+                        .any(|one| self.orders.get(&id).is_some_and(|known| one.cumulative > known.filled));
+                    for execution in &status.executions {
+                        self.executed(execution)?;
+                    }
+                    if let Some(known) = self.orders.get_mut(&id).filter(|known| !known.over) {
+                        known.over = true;
+                        let event = Event::OrderEnded { order: known.order.id, reason: engine::OrderEnd::Cancelled };
+                        self.rules.gate.step(&event)?;
+                    }
+                    if new {
+                        return Ok(false);
+                    }
+                }
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 }
 
