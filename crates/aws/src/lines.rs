@@ -4,11 +4,14 @@
 //! Lines and the lease are written in one transaction, so a writer whose lease was taken adds nothing, not even a part.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use ports::lines::{AT_ONCE, Held, Lease, Line, Lines};
 use ports::{Answer, Kind};
 
@@ -29,6 +32,11 @@ const BYTES: usize = 3 << 20;
 
 /// Why a transaction is cancelled that another writer stands in the way of.
 const CONDITION: &str = "ConditionalCheckFailed";
+/// Why a transaction is cancelled that meets another one, or somebody who takes the lease: it is tried again.
+const CONFLICT: &str = "TransactionConflict";
+/// How often, and after how long.
+const CONFLICTS: u32 = 6;
+const CONFLICT_WAIT: Duration = Duration::from_millis(40);
 
 fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -66,12 +74,9 @@ impl DynamoLines {
         (owner, now_ms, until_ms): (&str, i64, i64),
         condition: &str,
         seen: Option<&Lease>,
+        epoch: u64,
     ) -> Answer<Option<Lease>> {
         let call = "UpdateItem";
-        let epoch = match seen {
-            Some(seen) if seen.owner == owner => seen.epoch,
-            seen => seen.map_or(0, |seen| seen.epoch) + 1,
-        };
         let request = self
             .client
             .update_item()
@@ -99,11 +104,13 @@ impl DynamoLines {
         }
     }
 
-    /// Takes the lease as long as nobody else changes it meanwhile; `may` says whether it may be taken.
+    /// Takes the lease as long as nobody else changes it meanwhile; `may` says whether it may be taken. One's own keeps its
+    /// number unless it is to be `anew`.
     fn take(
         &self,
         journal: &str,
         (owner, now_ms, until_ms): (&str, i64, i64),
+        anew: bool,
         may: impl Fn(&Lease) -> bool,
     ) -> Answer<Held> {
         for _ in 0..8 {
@@ -115,7 +122,11 @@ impl DynamoLines {
                 None => "attribute_not_exists(strategy)",
                 Some(_) => "#owner = :was AND epoch = :before AND seen = :last",
             };
-            if let Some(lease) = self.lease_if(journal, (owner, now_ms, until_ms), condition, seen.as_ref())? {
+            let epoch = match &seen {
+                Some(seen) if seen.owner == owner && !anew => seen.epoch,
+                seen => seen.as_ref().map_or(0, |seen| seen.epoch) + 1,
+            };
+            if let Some(lease) = self.lease_if(journal, (owner, now_ms, until_ms), condition, seen.as_ref(), epoch)? {
                 return Ok(Held::Yes(lease));
             }
         }
@@ -141,6 +152,15 @@ impl Seen for aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFlue
     }
 }
 
+/// Whether a transaction was cancelled for this reason.
+fn cancelled_for(failure: &SdkError<TransactWriteItemsError, HttpResponse>, reason: &str) -> bool {
+    matches!(
+        failure.as_service_error(),
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+            if cancelled.cancellation_reasons().iter().any(|one| one.code() == Some(reason))
+    )
+}
+
 /// How many of the first lines fit into one transaction.
 fn fitting(lines: &[Line]) -> usize {
     let mut bytes = 0;
@@ -153,11 +173,11 @@ fn fitting(lines: &[Line]) -> usize {
 
 impl Lines for DynamoLines {
     fn claim(&self, journal: &str, owner: &str, now_ms: i64, until_ms: i64) -> Answer<Held> {
-        self.take(journal, (owner, now_ms, until_ms), |seen| seen.until_ms < now_ms)
+        self.take(journal, (owner, now_ms, until_ms), false, |seen| seen.until_ms < now_ms)
     }
 
     fn revoke(&self, journal: &str, owner: &str, now_ms: i64, until_ms: i64) -> Answer<Lease> {
-        match self.take(journal, (owner, now_ms, until_ms), |_| true)? {
+        match self.take(journal, (owner, now_ms, until_ms), true, |_| true)? {
             Held::Yes(lease) | Held::No(lease) => Ok(lease),
         }
     }
@@ -213,7 +233,7 @@ impl Lines for DynamoLines {
         let invalid = |error: aws_sdk_dynamodb::error::BuildError| {
             self.calls.error(call, &resource, Kind::Invalid, error.to_string())
         };
-        let mut rest = lines;
+        let (mut rest, mut conflicts) = (lines, 0);
         loop {
             let renewed = Update::builder()
                 .table_name(&self.table)
@@ -242,15 +262,14 @@ impl Lines for DynamoLines {
             let request = self.client.transact_write_items().set_transact_items(Some(items));
             match self.calls.wait(request.send()) {
                 Ok(_) => {}
-                Err(failure)
-                    if matches!(
-                        failure.as_service_error(),
-                        Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
-                            if cancelled.cancellation_reasons().iter().any(|one| one.code() == Some(CONDITION))
-                    ) =>
-                {
+                Err(failure) if cancelled_for(&failure, CONDITION) => {
                     let held = self.lease(journal)?;
                     return Ok(Held::No(held.unwrap_or_else(|| lease.clone())));
+                }
+                Err(failure) if cancelled_for(&failure, CONFLICT) && conflicts < CONFLICTS => {
+                    conflicts += 1;
+                    std::thread::sleep(CONFLICT_WAIT * conflicts);
+                    continue;
                 }
                 Err(failure) => return Err(self.calls.failed(call, &resource, &failure)),
             }

@@ -377,10 +377,12 @@ impl<'a> Runner<'_, 'a> {
     /// Shows what it holds, and that it lives.
     fn show(&mut self, trader: &Running<'a>, state: &str) -> Result<()> {
         self.shown = self.here.now_ms();
+        let mut snapshot = trader.snapshot(self.account.facts.cash)?;
+        snapshot.compared = !self.due;
         let body = json!({
             "at": (self.here.now)(), "state": state, "owner": self.ports.owner, "epoch": self.keeper.epoch(),
             "run": self.account.facts.run_id, "seq": trader.log().seq(), "sha256": trader.log().digest(),
-            "archived": self.archived, "snapshot": trader.snapshot(self.account.facts.cash)?,
+            "archived": self.archived, "snapshot": snapshot,
         });
         if let Err(error) = self.here.show(LIVE, &body) {
             self.here.warn(format_args!("{error:#}"));

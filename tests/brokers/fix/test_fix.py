@@ -452,7 +452,7 @@ def test_positions_and_cash_where_they_are_told(desk):
     assert adapter.answer()["refused"] == "this counterparty does not tell positions over FIX: unknown message"
 
 
-@pytest.mark.parametrize("wanted", [None, "TQ"])
+@pytest.mark.parametrize("wanted", [None, "TQ", "FIN"])
 def test_of_several_sorts_of_quantities_one_is_the_position(desk, wanted):
     acceptor, adapter = desk.both(account="A-1", **({"position_type": wanted} if wanted else {}))
     adapter.ask("account")
@@ -465,8 +465,10 @@ def test_of_several_sorts_of_quantities_one_is_the_position(desk, wanted):
         [*sorts, [753, 707, [[707, "CASH"], [708, "1234.5"]]]],
     )
     answer = adapter.answer()
-    if wanted:
+    if wanted == "TQ":
         assert answer["answer"]["holdings"] == [{"symbol": "IBM", "quantity": "70", "price": "51.5"}]
+    elif wanted:
+        assert answer["unclear"] == "it tells IBM as TQ, and not as FIN, which position_type says"
     else:
         assert answer["unclear"] == "it tells positions as SOD and TQ; say with position_type which counts"
 

@@ -16,7 +16,7 @@ use super::Config;
 use super::codec::{Message, tag};
 use super::line::{self, Line, Prepared};
 use super::orders::{self, Applied, Orders, Record, Report};
-use super::positions::{Told, holding};
+use super::positions::Told;
 use super::session::{Down, Moment, Output, Session};
 use super::store::{Batch, Store};
 use super::time;
@@ -806,8 +806,8 @@ impl Worker {
         let request = message.get(tag::POS_REQ_ID).unwrap_or_default().to_owned();
         let result = message.get(tag::POS_REQ_RESULT).unwrap_or("0").to_owned();
         let total = message.number(tag::TOTAL_NUM_POS_REPORTS).or((result == NONE_FOUND).then_some(0));
-        let wanted = self.config.position_type.as_deref();
-        let read = (message.kind() == "AP").then(|| holding(message, wanted));
+        let wanted = self.config.position_type.clone();
+        let wanted = wanted.as_deref();
         let refused = message.get(tag::POS_REQ_STATUS) == Some("2") || !matches!(result.as_str(), "0" | NONE_FOUND);
         let text = said(message.get(tag::TEXT).unwrap_or_default(), "positions are not told");
         self.answer(
@@ -818,15 +818,14 @@ impl Worker {
                     return Some(Err(Failure::Refused(text.clone())));
                 }
                 told.total = total.or(told.total);
-                if let Some(read) = &read
-                    && let Err(problem) = read.clone().and_then(|position| told.add(position))
+                if message.kind() == "AP"
+                    && let Err(problem) = told.add(message, wanted)
                 {
                     return Some(Err(Failure::Unclear(problem)));
                 }
                 told.total.is_some_and(|total| told.reports >= total).then(|| {
-                    let mut holdings = std::mem::take(&mut told.holdings);
-                    holdings.retain(|holding| !holding.quantity.is_zero());
-                    Ok(Answer::Positions { holdings, cash: told.cash })
+                    let (holdings, cash) = told.all(wanted).map_err(Failure::Unclear)?;
+                    Ok(Answer::Positions { holdings, cash })
                 })
             },
         );
