@@ -12,7 +12,7 @@
 //! What Alpaca refuses and a strategy may wish: an order that takes a position through zero, alternatives other than a
 //! limit and a stop of one size, a replacement of another kind.
 //!
-//! In reading order: `wire` (what is said, and in which words), `names`, `client` (HTTPS),
+//! In reading order: `wire` (what is said, and in which words), `throttle` (how often), `names`, `client` (HTTPS),
 //! `stream` (the socket), `broker`; [`server`] is the other side of all that, [`data`] is the market.
 
 mod broker;
@@ -22,6 +22,7 @@ mod names;
 pub mod server;
 mod settings;
 mod stream;
+mod throttle;
 mod wire;
 
 pub use broker::{AlpacaBroker, SetUpError};

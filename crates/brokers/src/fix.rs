@@ -1,7 +1,7 @@
 //! A broker over FIX 4.4, as the side that connects.
 //!
 //! In reading order: [`codec`] (fields and bytes), [`session`] (logon, heartbeats, gaps; no clock and no socket),
-//! [`orders`] (what reports mean), [`store`] (what outlasts the process), `positions`, `line` (TCP and TLS), `worker` (the thread
+//! [`orders`] (what reports mean), [`store`] (what outlasts the process), `positions`, `pace` (how often), `line` (TCP and TLS), `worker` (the thread
 //! that joins them). Why it is our own: `docs/adr/0010-fix-engine.md`.
 //!
 //! Invariant: an order leaves once. It is stored before its bytes leave, it is never sent again when the counterparty
@@ -13,6 +13,7 @@
 pub mod codec;
 mod line;
 pub mod orders;
+mod pace;
 mod positions;
 pub mod session;
 pub mod store;
@@ -20,6 +21,7 @@ mod time;
 mod worker;
 
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -69,8 +71,8 @@ pub struct Config {
     /// The sort of quantity (`PosType`) that is the position, where the counterparty tells several, such as one of the
     /// start of the day beside it.
     pub position_type: Option<String>,
-    /// How many messages a second may be asked of the counterparty; more wait for their turn. The last tenth is for
-    /// cancels.
+    /// How many messages of ours may leave in any second, beside those of the session itself; more wait for their turn.
+    /// A tenth, and at least one where there are two, is for cancels.
     pub messages_per_second_max: Option<u32>,
     /// How long a call waits for its answer, and a logon for its.
     pub answer_within: Duration,
@@ -150,6 +152,8 @@ pub struct FixBroker {
     inputs: Sender<Input>,
     events: Receiver<BrokerEvent>,
     worker: Option<JoinHandle<()>>,
+    /// Why the session is stopped.
+    stopped: Arc<OnceLock<String>>,
     answer_within: Duration,
     emulate_alternatives: bool,
 }
@@ -181,10 +185,12 @@ impl FixBroker {
         let (inputs, received) = mpsc::channel();
         let (told, events) = mpsc::channel();
         let (answer_within, emulate_alternatives) = (config.answer_within, config.emulate_alternatives);
-        let worker = Worker::new(config, tls, session, store, orders, received, inputs.clone(), told);
+        let stopped = Arc::new(OnceLock::new());
+        let worker =
+            Worker::new(config, tls, session, store, orders, received, inputs.clone(), told, Arc::clone(&stopped));
         let worker = thread::Builder::new().name("fix-session".into()).spawn(move || worker.run());
         let worker = Some(worker.map_err(StartError::Thread)?);
-        Ok(Self { inputs, events, worker, answer_within, emulate_alternatives })
+        Ok(Self { inputs, events, worker, stopped, answer_within, emulate_alternatives })
     }
 
     /// Waits until the session is up.
@@ -292,6 +298,10 @@ impl Broker for FixBroker {
 
     fn events(&mut self) -> Vec<BrokerEvent> {
         self.events.try_iter().collect()
+    }
+
+    fn stopped(&self) -> Option<String> {
+        self.stopped.get().cloned()
     }
 }
 

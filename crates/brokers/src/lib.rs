@@ -8,4 +8,3 @@
 
 pub mod alpaca;
 pub mod fix;
-mod throttle;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use algotrading::live::account::begin;
 use algotrading::live::paper::gate;
 use anyhow::{Context, Result, ensure};
+use domain::Timestamp;
 use engine::Limits;
 use journal::Lines;
 use ports::queue::Queue;
 use ports::stream::Stream;
-use serde_json::json;
+use serde_json::{Value, json};
 use trading::remote::{Adapter, Channel, Rules};
 use trading::{Broker, Owner};
 
@@ -26,7 +27,11 @@ const SHOW_MS: i64 = 1_000;
 /// How long something happens, as far as that goes.
 const LIVELY_MS: i64 = 5_000;
 /// How often a broker elsewhere is asked while nothing does: it counts what it is asked.
-const QUIET_MS: i64 = 15_000;
+const QUIET_MS: i64 = 60_000;
+/// How often it is written down though nothing changed, so that it is seen to be of now.
+const SAID_MS: i64 = 15_000;
+/// How old it may be to be believed.
+const FRESH_MS: i64 = QUIET_MS + 30_000;
 
 /// What it works with.
 pub struct Ports<'a> {
@@ -75,8 +80,8 @@ pub fn beside(here: &Here<'_>, table: &Table, what: &str, owner: &str) -> Result
     // What is not there passes for never sent, and would be sent again.
     ensure!(
         known(&journal)? || !known(&journal_of(&here.strategy))?,
-        "`{journal}` is gone from the journal's table, which says what was sent, and the strategy has traded; restore the \
-         table, or close everything at the broker and give the strategy another name"
+        "the journal's table has nothing of `{journal}`, which says what was sent, though the strategy has traded: restore \
+         the table; a strategy that traded at another broker before wants another name"
     );
     Ok((journal, keeper))
 }
@@ -109,8 +114,17 @@ pub fn run<B: Broker>(here: &Here<'_>, ports: &Ports<'_>, name: &str, own_market
     let mut wire = Wire::new(ports.stream, &symbols, known);
     let mut source = || wire.next(Duration::from_millis(200));
     let mut shown = Account::default();
+    let mut stopped = false;
     while !here.stopped() {
-        here.beat();
+        match adapter.broker().stopped() {
+            // It is alive and of no use: no beat, so that the alarm for its silence calls a person.
+            Some(reason) if !stopped => {
+                here.say("ERROR", &reason, json!({ "broker": name }));
+                stopped = true;
+            }
+            Some(_) => {}
+            None => here.beat(),
+        }
         for lease in [Some(&keeper), ports.beside.as_ref()].into_iter().flatten() {
             lease.renew(here.now_ms())?;
         }
@@ -131,9 +145,22 @@ struct Account {
     happened: u64,
     lively_until: i64,
     flattening: bool,
+    said: i64,
     shown: String,
     /// Why it could not be looked at, said once.
     failed: String,
+}
+
+/// Whether the broker adapter says that nothing is held and nothing works, and can know it now.
+#[must_use]
+pub fn is_flat(account: &Value, now_ms: i64) -> bool {
+    account["flat"] == true && said_ms(account).is_some_and(|said| now_ms - said <= FRESH_MS)
+}
+
+/// When the broker adapter looked at the account.
+#[must_use]
+pub fn said_ms(account: &Value) -> Option<i64> {
+    Some(Timestamp::parse(account["at"].as_str()?).ok()?.nanos() / 1_000_000)
 }
 
 impl Account {
@@ -152,22 +179,27 @@ impl Account {
             return Ok(());
         }
         self.looked = now;
-        match adapter.status() {
+        let (text, body) = match adapter.status() {
             Ok(status) => {
                 (self.flattening, self.failed) = (status.flattening, String::new());
-                let text = serde_json::to_string(&status)?;
-                if text != self.shown {
-                    here.show(ACCOUNT, &json!({ "at": (here.now)(), "flat": status.is_flat(), "status": status }))?;
-                    self.shown = text;
-                }
+                (serde_json::to_string(&status)?, json!({ "flat": status.is_flat(), "status": status }))
             }
             Err(failure) => {
-                let text = failure.to_string();
+                // Nobody may take what was said before for what is.
+                let (text, flattening) = (failure.to_string(), self.flattening);
                 if text != self.failed {
                     here.warn(&text);
+                    self.failed.clone_from(&text);
                 }
-                self.failed = text;
+                let status = json!({ "flattening": flattening, "holdings": [] });
+                (text.clone(), json!({ "flat": false, "failed": text, "status": status }))
             }
+        };
+        if text != self.shown || now - self.said >= SAID_MS {
+            let mut body = body;
+            body["at"] = json!((here.now)());
+            here.show(ACCOUNT, &body)?;
+            (self.shown, self.said) = (text, now);
         }
         Ok(())
     }

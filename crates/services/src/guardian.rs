@@ -18,7 +18,7 @@ use trading::guardian::{Guardian, Ladders, Step};
 use trading::remote::{Channel, flatten};
 
 use crate::Here;
-use crate::broker::ACCOUNT;
+use crate::broker::{ACCOUNT, is_flat};
 use crate::post::Post;
 use crate::runner::LIVE;
 use crate::table::Table;
@@ -208,7 +208,7 @@ impl Watch<'_, '_> {
     fn enforce(&mut self, heard: Option<Heard>, session: SessionDate, now: i64) -> Result<()> {
         // Where nobody can say so, nothing is flat.
         let account = self.here.shown(ACCOUNT).ok().flatten();
-        let flat = account.as_ref().is_some_and(|account| account["flat"] == true);
+        let flat = account.as_ref().is_some_and(|account| is_flat(account, now));
         if let Some(since) = self.taken_over {
             if flat && !self.flat_said {
                 self.here.info("everything is closed", json!({ "ms": now - since }));
@@ -245,7 +245,7 @@ impl Watch<'_, '_> {
         (self.disobeyed, self.taken_over, self.flat_said) = (None, Some(now), false);
         self.tell(
             "take_over",
-            &format!("Strategy {}: {what}; its lease is taken and everything closed.", self.here.strategy),
+            &format!("Strategy {}: {what}; its lease is taken, and everything is being closed.", self.here.strategy),
         );
         ordered
     }

@@ -10,7 +10,7 @@ use algotrading::eod::control::{self, Entry};
 use algotrading::live::kill::{Moment, obeyed, what_came};
 use algotrading::live::requests::{Ask, Request};
 use anyhow::{Context, Result, bail, ensure};
-use domain::{SessionDate, Symbol, Timestamp};
+use domain::{Calendar, SessionDate, Symbol, Timestamp};
 use engine::Mode;
 use journal::Header;
 use ports::records::{Key, Records};
@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 use trading::Snapshot;
 
-use crate::broker::ACCOUNT;
+use crate::broker::{ACCOUNT, is_flat, said_ms};
 use crate::runner::LIVE;
 use crate::table::Table;
 
@@ -40,6 +40,8 @@ impl std::fmt::Debug for Around<'_> {
 
 /// How old the word of a program that lives may be.
 const FRESH_MS: i64 = 10_000;
+/// How old it may be to say which session is traded.
+const DAY_MS: i64 = 86_400_000;
 
 /// What a runner last said of itself.
 struct Heard {
@@ -120,13 +122,14 @@ impl Around<'_> {
     pub fn standing(&self, strategy: &str) -> Result<Standing> {
         let Some(heard) = self.heard(strategy)? else { bail!("{}", nobody(strategy)) };
         let account = self.shown(ACCOUNT, strategy)?;
+        let now = (self.now)().nanos() / 1_000_000;
         Ok(Standing {
             strategy: strategy.to_owned(),
             silent_s: self.silent_ms(&heard) / 1_000,
             state: heard.state,
             writer: self.table.lease(strategy)?.map(|lease| lease.owner),
             snapshot: heard.snapshot,
-            broker_flat: account.and_then(|account| account["flat"].as_bool()),
+            broker_flat: account.map(|account| is_flat(&account, now)),
         })
     }
 
@@ -139,7 +142,7 @@ impl Around<'_> {
             Ask::Control(mode) => {
                 let from = match from {
                     Some(from) => from,
-                    None => self.session(strategy)?,
+                    None => self.session(strategy, mode == Mode::Flatten)?,
                 };
                 let Request { by, reason, at, .. } = request.clone();
                 control::add(self.records, strategy, &Entry { from, mode, reason, by, at }, true)?;
@@ -152,14 +155,19 @@ impl Around<'_> {
         Ok(())
     }
 
-    fn session(&self, strategy: &str) -> Result<SessionDate> {
-        let session = self.heard(strategy)?.and_then(|heard| heard.snapshot.session);
-        session.with_context(|| {
-            format!(
-                "{}; for the scheduled day say with --from which session is the first, one not run yet",
-                nobody(strategy)
-            )
-        })
+    /// The session that is traded now. To stop, whatever the runner last left is enough; to go on, its word must be new,
+    /// because an entry of an earlier session changes what scheduled runs of the past obey.
+    fn session(&self, strategy: &str, stops: bool) -> Result<SessionDate> {
+        let how = "for the scheduled day say with --from which session is the first, one not run yet";
+        let Some(body) = self.shown(LIVE, strategy)? else { bail!("{}; {how}", nobody(strategy)) };
+        let told = body["snapshot"]["session"].as_str().and_then(|text| SessionDate::parse(text).ok());
+        if stops {
+            return Ok(told.unwrap_or_else(|| Calendar::nyse().date_of((self.now)())));
+        }
+        let at = body["at"].as_str().and_then(|text| Timestamp::parse(text).ok());
+        let old = at.is_none_or(|at| ((self.now)().nanos() - at.nanos()) / 1_000_000 > DAY_MS);
+        ensure!(!old, "the runner of `{strategy}` was not heard of for a day; {how}");
+        told.with_context(|| format!("the runner of `{strategy}` has not seen a session yet; {how}"))
     }
 
     /// Orders strategies to close everything, all before any is watched; then watches until they are flat or the time is
@@ -190,6 +198,8 @@ fn nobody(strategy: &str) -> String {
 struct Asked {
     strategy: String,
     begun: Instant,
+    /// When it was asked for, in milliseconds since 1970.
+    asked_ms: i64,
     symbols: Vec<Symbol>,
     /// Line of the journal to be read next.
     next: u64,
@@ -209,6 +219,7 @@ impl Asked {
         let mut this = Self {
             strategy: strategy.to_owned(),
             begun,
+            asked_ms: request.at.nanos() / 1_000_000,
             symbols,
             next: 0,
             obeyed: None,
@@ -263,12 +274,18 @@ impl Asked {
     fn see(&mut self, around: &Around<'_>) -> Result<Option<String>> {
         self.read(around)?;
         let lease = around.table.lease(&self.strategy)?;
-        if !self.taken_over && lease.is_some_and(|lease| lease.owner.starts_with("guardian ")) {
-            self.taken_over = true;
-            self.tell("the guardian took over from the runner".to_owned());
+        let taken_over = lease.is_some_and(|lease| lease.owner.starts_with("guardian "));
+        if taken_over != std::mem::replace(&mut self.taken_over, taken_over) {
+            let what = if taken_over { "the guardian took over from the runner" } else { "a runner trades again" };
+            self.tell(what.to_owned());
         }
         let account = around.shown(ACCOUNT, &self.strategy)?.unwrap_or_default();
-        let empty = account["flat"] == true;
+        // What was looked at before the request says nothing of what came of it.
+        let new = said_ms(&account).is_some_and(|said| said > self.asked_ms);
+        let empty = new && is_flat(&account, (around.now)().nanos() / 1_000_000);
+        if !new && account["flat"] == true {
+            return Ok(Some("not known yet: the broker adapter has not looked since; look whether it runs".to_owned()));
+        }
         if self.taken_over {
             let closing = account["status"]["flattening"] == true;
             return Ok(match (closing, empty) {

@@ -5,8 +5,10 @@
 //! is whole.
 
 use anyhow::{Context, Result, bail, ensure};
+use domain::SessionDate;
 use ports::lines::{Held, Line};
-use serde_json::json;
+use ports::records::{Key, Put};
+use serde_json::{Value, json};
 use trading::Market;
 
 use crate::Here;
@@ -19,12 +21,13 @@ const LINE: usize = 200 << 10;
 /// Lines that are written at once: a transaction holds more.
 const LINES: usize = 10;
 
-/// What a run's strategy was shown; none where nothing was kept.
+/// What a run's strategy was shown before its first session; none where nothing was kept.
 ///
 /// # Errors
 /// It cannot be read, or is not whole any more.
-pub fn kept(here: &Here<'_>, table: &Table, run: &str) -> Result<Option<Vec<Market>>> {
-    let Some(body) = here.shown(WARMED)?.filter(|body| body["run"] == run) else { return Ok(None) };
+pub fn kept(here: &Here<'_>, table: &Table, run: &str, first: SessionDate) -> Result<Option<Vec<Market>>> {
+    let meant = |body: &Value| body["run"] == run && body["before"] == first.to_string();
+    let Some(body) = here.shown(WARMED)?.filter(meant) else { return Ok(None) };
     let damaged = || format!("the record {WARMED}/{} and what it names do not fit; restore them", here.strategy);
     let name = body["in"].as_str().with_context(damaged)?;
     let (mut events, mut next) = (Vec::new(), 0);
@@ -40,11 +43,19 @@ pub fn kept(here: &Here<'_>, table: &Table, run: &str) -> Result<Option<Vec<Mark
     Ok(Some(events))
 }
 
-/// Keeps what a run's strategy is shown. `unique` is a name that no other process has.
+/// Keeps what a run's strategy is shown before its first session. `unique` is a name that no other process has.
 ///
 /// # Errors
-/// It cannot be written.
-pub fn keep(here: &Here<'_>, table: &Table, run: &str, unique: &str, events: &[Market]) -> Result<()> {
+/// It cannot be written, or another process has kept it meanwhile.
+pub fn keep(
+    here: &Here<'_>,
+    table: &Table,
+    (run, first): (&str, SessionDate),
+    unique: &str,
+    events: &[Market],
+) -> Result<()> {
+    let key = Key::new(WARMED, here.strategy.as_str());
+    let seen = here.records.get(&key)?.map_or(0, |record| record.version);
     let name = format!("warm#{} {run} {unique}", here.strategy);
     let now = here.now_ms();
     let Held::Yes(lease) = table.claim(&name, unique, now, now + here.lease_ms)? else {
@@ -65,5 +76,7 @@ pub fn keep(here: &Here<'_>, table: &Table, run: &str, unique: &str, events: &[M
         here.beat();
         let Held::Yes(_) = table.append(&name, some, &lease)? else { bail!("another program writes `{name}`") };
     }
-    here.show(WARMED, &json!({ "run": run, "in": name, "events": events.len() }))
+    let body = json!({ "run": run, "before": first.to_string(), "in": name, "events": events.len() });
+    ensure!(here.records.put(&key, &body, seen)? == Put::Stored, "another program writes the record {key}");
+    Ok(())
 }

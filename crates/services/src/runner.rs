@@ -226,7 +226,7 @@ fn warmed(
     let instruments = config.data.symbols.len();
     let mut strategy = config.strategy.build(instruments, inputs)?;
     if config.data.from.is_none_or(|from| from < first) {
-        let events = match past::kept(here, &ports.table, run)? {
+        let events = match past::kept(here, &ports.table, run, first)? {
             Some(events) => events,
             None => {
                 let history = feeds::history(&here.location, &config.data, Some(first));
@@ -234,7 +234,7 @@ fn warmed(
                 let events = trading::feed::replay(Calendar::nyse(), &history, None)?;
                 // A journal that was begun without it was shown something else, perhaps.
                 if !begun {
-                    past::keep(here, &ports.table, run, &ports.owner, &events)?;
+                    past::keep(here, &ports.table, (run, first), &ports.owner, &events)?;
                 }
                 events
             }

@@ -240,6 +240,11 @@ pub trait Broker {
     /// What the broker said since the last call, oldest first; does not wait.
     fn events(&mut self) -> Vec<BrokerEvent>;
 
+    /// Why it does not come back by itself, if it does not: a person has to settle something first.
+    fn stopped(&self) -> Option<String> {
+        None
+    }
+
     /// Hears of the market; only a broker that is its own market does anything with it.
     ///
     /// # Errors
@@ -285,6 +290,10 @@ impl<B: Broker + ?Sized> Broker for Box<B> {
 
     fn events(&mut self) -> Vec<BrokerEvent> {
         (**self).events()
+    }
+
+    fn stopped(&self) -> Option<String> {
+        (**self).stopped()
     }
 
     fn market(&mut self, event: &Market) -> Result<(), Failure> {

@@ -677,7 +677,7 @@ impl<B: Broker, C: Channel, L: Lines> Adapter<B, C, L> {
 
     /// Grows with what is asked of it and what the broker says: as long as it stays, so does the account.
     pub fn happened(&self) -> u64 {
-        self.lines + self.said
+        self.lines + self.said + self.sent
     }
 
     /// The broker, to look at.

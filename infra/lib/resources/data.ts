@@ -67,6 +67,15 @@ export class Data extends Construct {
       Rule: { DefaultRetention: { Mode: 'COMPLIANCE', Days: choices.number('ArchiveDays') } },
     });
 
+    // Object Lock keeps every version; that the first one is the only one, this does: nobody writes over a name.
+    this.archive.addToResourcePolicy(new iam.PolicyStatement({
+      effect: iam.Effect.DENY,
+      principals: [new iam.AnyPrincipal()],
+      actions: ['s3:PutObject'],
+      resources: [this.archive.arnForObjects('journal/*')],
+      conditions: { Null: { 's3:if-none-match': 'true' }, Bool: { 's3:ObjectCreationOperation': 'true' } },
+    }));
+
     this.records = this.table('Records', { name: 'pk', type: dynamodb.AttributeType.STRING }, { name: 'sk', type: dynamodb.AttributeType.STRING });
     // Also without Trading: were it made by choice, switching that off and on again would begin another, empty one, and
     // what is held at the broker would be forgotten. While nothing is in it it costs nothing.

@@ -480,8 +480,8 @@ def test_no_more_messages_leave_in_a_second_than_are_allowed(desk):
         adapter.submit(number)
         acceptor.accept(acceptor.hears("D"))
         assert adapter.answer() == {"answer": None}
-    # Four at once, and then one every quarter of a second.
-    assert time.monotonic() - begun > 1.4
+    # Three in any second: one is kept for cancels.
+    assert time.monotonic() - begun > 2.9
     assert len(acceptor.heard("D")) == 10
 
 

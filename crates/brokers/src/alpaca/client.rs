@@ -16,8 +16,8 @@ use trading::{ClientOrderId, Failure, OrderStatus, State};
 
 use super::names::Names;
 use super::settings::{Base, Credentials, Settings};
+use super::throttle::Throttle;
 use super::wire::{AccountRow, Activity, ApiError, ClockRow, NewOrder, OrderRow, PositionRow, Replacement};
-use crate::throttle::{MINUTE, Throttle};
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -76,7 +76,7 @@ impl Client {
         Ok(Self {
             http: http(&settings.credentials, &settings.base, settings.time_out, tls)?,
             base: settings.base.clone(),
-            throttle: Mutex::new(Throttle::new(settings.requests_per_minute, MINUTE, Instant::now())),
+            throttle: Mutex::new(Throttle::new(settings.requests_per_minute, Instant::now())),
             names: Mutex::new(Names::default()),
             patience: settings.time_out / 2,
             look_back: settings.look_back,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use domain::{Money, Timestamp};
@@ -16,11 +17,11 @@ use super::Config;
 use super::codec::{Message, tag};
 use super::line::{self, Line, Prepared};
 use super::orders::{self, Applied, Orders, Record, Report};
+use super::pace::Pace;
 use super::positions::Told;
 use super::session::{Down, Moment, Output, Session};
 use super::store::{Batch, Store};
 use super::time;
-use crate::throttle::Throttle;
 
 /// What the worker waits for.
 pub(super) enum Input {
@@ -108,7 +109,7 @@ pub(super) struct Worker {
     backoff: Duration,
     refusals: u32,
     pending: Vec<Pending>,
-    throttle: Option<Throttle>,
+    pace: Option<Pace>,
     held: Vec<Held>,
     /// Orders by the number of the message that carried them, until they are answered.
     carried: BTreeMap<u64, ClientOrderId>,
@@ -119,6 +120,8 @@ pub(super) struct Worker {
     answers: Vec<(Reply, Result<Answer, Failure>)>,
     requests: u64,
     stopping: Option<Duration>,
+    /// Set when the session is stopped for good.
+    stopped: Arc<OnceLock<String>>,
 }
 
 impl Worker {
@@ -132,6 +135,7 @@ impl Worker {
         inputs: Receiver<Input>,
         own: Sender<Input>,
         events: Sender<BrokerEvent>,
+        stopped: Arc<OnceLock<String>>,
     ) -> Self {
         Self {
             tls,
@@ -149,9 +153,7 @@ impl Worker {
             backoff: config.reconnect_min,
             refusals: 0,
             pending: Vec::new(),
-            throttle: config
-                .messages_per_second_max
-                .map(|max| Throttle::new(max, Duration::from_secs(1), Instant::now())),
+            pace: config.messages_per_second_max.map(Pace::new),
             held: Vec::new(),
             carried: BTreeMap::new(),
             outdone: BTreeSet::new(),
@@ -160,6 +162,7 @@ impl Worker {
             answers: Vec::new(),
             requests: 0,
             stopping: None,
+            stopped,
             config,
         }
     }
@@ -307,7 +310,9 @@ impl Worker {
         self.link = Link::Stopped;
         // Another thing than a line that comes back by itself.
         self.told_down = false;
-        self.down(&format!("{}: {reason}", super::STOPPED));
+        let reason = format!("{}: {reason}", super::STOPPED);
+        self.down(&reason);
+        let _ = self.stopped.set(reason);
         for pending in std::mem::take(&mut self.pending) {
             self.answers.push((pending.reply, Err(Failure::NotSent(self.reason.clone()))));
         }
@@ -374,7 +379,11 @@ impl Worker {
             }
         }
         if let Some(Down { reason, refused, stop }) = over {
-            self.refusals = if refused { self.refusals + 1 } else { self.refusals };
+            if refused {
+                self.refusals += 1;
+                // It may hold an earlier line for up, until it has heard nothing for as long as it waits for a heartbeat.
+                self.backoff = self.backoff.max(self.config.heartbeat).min(self.config.reconnect_max);
+            }
             if stop || self.refusals >= self.config.logons_max {
                 self.stop(&reason);
             } else {
@@ -433,8 +442,8 @@ impl Worker {
             };
             return self.answers.push((reply, Err(Failure::NotSent(reason))));
         }
-        if let Some(throttle) = &mut self.throttle
-            && let Err(wait) = throttle.take(matches!(call, Call::Cancel(_)), Instant::now())
+        if let Some(pace) = &mut self.pace
+            && let Some(wait) = pace.wait(matches!(call, Call::Cancel(_)), now.steady)
         {
             return self.held.push(Held { call, until, reply, at: now.steady + wait });
         }
@@ -449,10 +458,18 @@ impl Worker {
         };
         self.note(record);
         let Some(number) = self.session.send(message, now) else { return };
+        self.leaves(now);
         if let Some(id) = carries {
             self.carried.insert(number, id);
         }
         self.pending.push(Pending { what, number, until, reply });
+    }
+
+    /// Counts a message of ours.
+    fn leaves(&mut self, now: Moment) {
+        if let Some(pace) = &mut self.pace {
+            pace.leaves(now.steady);
+        }
     }
 
     fn note(&mut self, records: impl IntoIterator<Item = Record>) {
@@ -630,7 +647,9 @@ impl Worker {
             {
                 let name = orders::cancel_name(&id, now.wall.micros().unsigned_abs());
                 let message = orders::cancellation(&name, &id, known, &self.config.style, now.wall);
+                // What must end now waits for nothing, and counts.
                 if self.session.send(message, now).is_some() {
+                    self.leaves(now);
                     self.outdone.insert(id);
                 }
             }

@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::settings::Base;
+use super::super::throttle::Throttle;
 use super::DataSettings;
 use super::said::Said;
 use super::wire::{ActionsPage, BarsPage};
-use crate::throttle::{MINUTE, Throttle};
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -60,7 +60,7 @@ impl Rest {
         Ok(Self {
             http: super::super::client::http(&settings.credentials, &settings.rest, settings.time_out, tls)?,
             base: settings.rest.clone(),
-            throttle: Mutex::new(Throttle::new(settings.requests_per_minute, MINUTE, Instant::now())),
+            throttle: Mutex::new(Throttle::new(settings.requests_per_minute, Instant::now())),
             wait: settings.reconnect_after,
             said,
             has_answered: AtomicBool::new(false),
