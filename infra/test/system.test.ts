@@ -108,6 +108,12 @@ test('what is kept outlives the stack, and nothing else does', () => {
   const bucket = (name: string) => of(template, 'AWS::S3::Bucket').find(([id]) => id.startsWith(name))?.[1].Properties;
   for (const name of ['DataLake', 'DataArchive']) assert.equal(bucket(name)?.['VersioningConfiguration'].Status, 'Enabled');
   assert.deepEqual(bucket('DataArchive')?.['ObjectLockConfiguration'].Rule.DefaultRetention, { Days: { Ref: 'ArchiveDays' }, Mode: 'COMPLIANCE' });
+  // Nobody writes over a name of the archive, not even with another version.
+  const archive = of(template, 'AWS::S3::BucketPolicy').find(([id]) => id.startsWith('DataArchive'))?.[1].Properties['PolicyDocument'].Statement;
+  const once = archive.find((one: { Action: unknown }) => one.Action === 's3:PutObject');
+  assert.equal(once.Effect, 'Deny');
+  assert.match(text(once.Resource), /Archive.*"\/journal\/\*"/);
+  assert.deepEqual(once.Condition, { Null: { 's3:if-none-match': 'true' }, Bool: { 's3:ObjectCreationOperation': 'true' } });
   const tables = of(template, 'AWS::DynamoDB::Table');
   for (const [id, table] of tables) {
     assert.equal(table.Properties['DeletionProtectionEnabled'], true, id);
