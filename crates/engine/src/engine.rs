@@ -351,6 +351,18 @@ impl<S: Strategy> Engine<S> {
         self.cancel_where(stale)
     }
 
+    /// What was to bring another position to where the strategy, or whoever closes everything, wanted it would bring this
+    /// one elsewhere: only what still leads towards flat, and not beyond, goes on.
+    fn cancel_what_was_decided_on_another_position(&mut self, instrument: InstrumentId) -> Result<(), EngineError> {
+        let position = self.book.position(instrument);
+        let fits = |open: &OpenOrder| {
+            open.remaining.signum() * position.signum() < 0 && open.remaining.abs() <= position.abs()
+        };
+        // What rests as an exit guards whatever is left.
+        let guards = |open: &OpenOrder| open.order.reduce_only && open.order.kind != OrderKind::Market;
+        self.cancel_where(|open| open.order.instrument == instrument && !guards(open) && !fits(open))
+    }
+
     /// An order that was approved on top of a position may lead too far once an exit has taken the position away: the
     /// newest such orders are cancelled until what is left may fill. One that frees margin is left: without it the
     /// account would stand worse.
@@ -436,6 +448,7 @@ impl<S: Strategy> Engine<S> {
                 self.step.records.extend(moved.into_iter().map(Record::Ledger));
                 self.step.records.extend(ended.map(Record::TradeClosed));
                 self.cancel_what_no_longer_reduces(instrument)?;
+                self.cancel_what_was_decided_on_another_position(instrument)?;
             }
             Correction::Cash { theirs, .. } => {
                 let moved = self.book.correct_cash(theirs, session.date)?;

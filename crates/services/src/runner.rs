@@ -89,8 +89,8 @@ struct Runner<'r, 'a> {
     /// When it last read what it is told.
     read: i64,
     shown: i64,
-    /// Whether the books are to be compared before anything is decided.
-    due: bool,
+    /// Differences to the broker's books that have been told.
+    differences: usize,
 }
 
 /// Trades until it is told to stop.
@@ -145,6 +145,7 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
     let (observed, hears) = (Arc::clone(&seen), obeyed.clone());
     let trader = Trader::new(engine, desk, log, symbols.len());
     let trader = trader.silent_at_most(i64::try_from(ports.silence.as_nanos()).unwrap_or(i64::MAX));
+    let trader = trader.elsewhere(ports.tolerance);
     let mut trader = trader.observed(Box::new(move |event, note, _| {
         hears.saw(note);
         let mut seen = observed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,7 +169,7 @@ pub fn run(here: &Here<'_>, ports: &Ports<'_>) -> Result<()> {
         archived: 0,
         read: 0,
         shown: 0,
-        due: true,
+        differences: 0,
     };
     runner.already_archived()?;
     while !here.stopped() {
@@ -261,13 +262,15 @@ impl<'a> Runner<'_, 'a> {
 
     /// Tells of an event; false when it is to stop instead.
     fn tell(&mut self, trader: &mut Running<'a>, seq: u64, event: &Market) -> Result<bool> {
-        self.due |= matches!(event, Market::Closed);
+        if matches!(event, Market::Closed) {
+            trader.books_are_due();
+        }
         let mut said = None;
         loop {
             self.look_after(trader)?;
             // Decisions follow a close: not before the books are known to agree.
             let waits = (self.own_market && !trader.desk_ref().settled())
-                || (matches!(event, Market::Closed) && trader.position().is_some() && self.due);
+                || (matches!(event, Market::Closed) && trader.position().is_some() && !trader.is_compared());
             if !waits {
                 break;
             }
@@ -286,7 +289,7 @@ impl<'a> Runner<'_, 'a> {
         match event {
             Market::Opened(session) => {
                 self.obey(trader, true)?;
-                self.due = true;
+                trader.books_are_due();
                 self.compare(trader)?;
                 self.here.info("a session opened", json!({ "session": session.date }));
             }
@@ -323,15 +326,19 @@ impl<'a> Runner<'_, 'a> {
         self.read = self.here.now_ms();
         let entry = told.entries.iter().rfind(|entry| entry.from <= session);
         let wanted = entry.map_or(Mode::Normal, |entry| entry.mode);
-        // Flat is what the broker says: until its books are known, what works is cancelled and no more.
-        let mode = if wanted == Mode::Flatten && !self.compare(trader)? { Mode::Cancel } else { wanted };
         let now = trader.engine().guard().mode();
-        if mode != now && (mode == wanted || now < mode) {
+        if wanted != now {
             let note = entry.map_or_else(String::new, |entry| format!("{}: {}", entry.by, entry.reason));
-            trader.control(mode, &note)?;
-            self.due |= mode == Mode::Flatten;
-            self.here.info("obeys", json!({ "mode": mode }));
-            self.show(trader, "trading")?;
+            if wanted == Mode::Flatten {
+                trader.flatten((self.here.now)(), &note, &note)?;
+            } else {
+                trader.control(wanted, &note)?;
+            }
+            let mode = trader.engine().guard().mode();
+            if mode != now {
+                self.here.info("obeys", json!({ "mode": mode }));
+                self.show(trader, "trading")?;
+            }
         }
         for request in told.requests() {
             let request = match request {
@@ -359,26 +366,20 @@ impl<'a> Runner<'_, 'a> {
 
     /// Compares the books if that is due and the broker answers. False while it is still due.
     fn compare(&mut self, trader: &mut Running<'a>) -> Result<bool> {
-        self.due |= trader.desk().came_back();
-        if !self.due || trader.engine().session().is_none() {
-            return Ok(!self.due);
+        let compared = matches!(trader.compare((self.here.now)())?, Books::Compared { .. });
+        let found = trader.differences() - std::mem::replace(&mut self.differences, trader.differences());
+        if found > 0 {
+            let text = "the books differed from the broker's and were put right; nothing new is begun until somebody \
+                        accepts it";
+            self.here.say("WARN", text, json!({ "differences": found }));
         }
-        if let Books::Compared { differences } = trader.reconcile((self.here.now)(), self.ports.tolerance)? {
-            self.due = false;
-            if differences > 0 {
-                let text = "the books differed from the broker's and were put right; nothing new is begun until \
-                            somebody accepts it";
-                self.here.say("WARN", text, json!({ "differences": differences }));
-            }
-        }
-        Ok(!self.due)
+        Ok(compared)
     }
 
     /// Shows what it holds, and that it lives.
     fn show(&mut self, trader: &Running<'a>, state: &str) -> Result<()> {
         self.shown = self.here.now_ms();
-        let mut snapshot = trader.snapshot(self.account.facts.cash)?;
-        snapshot.compared = !self.due;
+        let snapshot = trader.snapshot(self.account.facts.cash)?;
         let body = json!({
             "at": (self.here.now)(), "state": state, "owner": self.ports.owner, "epoch": self.keeper.epoch(),
             "run": self.account.facts.run_id, "seq": trader.log().seq(), "sha256": trader.log().digest(),

@@ -83,6 +83,10 @@ pub struct Desk<B> {
     session: Option<SessionDate>,
     connected: bool,
     came_back: bool,
+    /// Whether orders wait for compared books once the broker was not reached.
+    holds: bool,
+    /// They do now.
+    held: bool,
     now: Timestamp,
     retry_at: Timestamp,
     failures: u32,
@@ -110,6 +114,8 @@ impl<B: Broker> Desk<B> {
             session: None,
             connected: true,
             came_back: false,
+            holds: false,
+            held: false,
             now: Timestamp::default(),
             retry_at: Timestamp::default(),
             failures: 0,
@@ -147,7 +153,29 @@ impl<B: Broker> Desk<B> {
             && self.living().all(|(_, kept)| kept.stage == Stage::Sent && kept.cancel != Some(false))
     }
 
-    /// Whether the line has come up since this was last asked.
+    /// Instruments with an order of which it is not known what became of it; none to be sure of before everything was
+    /// told. What is held back is known: it did not leave.
+    pub(crate) fn unsure(&self) -> Option<BTreeSet<InstrumentId>> {
+        if !self.connected || !self.told.is_empty() || (!self.held && !self.waiting.is_empty()) {
+            return None;
+        }
+        let waits = |kept: &Kept| self.held && kept.stage == Stage::Waiting && kept.cancel.is_none();
+        let works = |kept: &Kept| kept.stage == Stage::Sent && kept.cancel != Some(false);
+        let unsure = self.living().filter(|(_, kept)| !works(kept) && !waits(kept));
+        Some(unsure.map(|(_, kept)| kept.order.instrument).collect())
+    }
+
+    /// Whether the line is up, as far as is known.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Once the broker was not reached, what was decided by then waits until the books have been compared.
+    pub(crate) fn hold_for_books(&mut self) {
+        self.holds = true;
+    }
+
+    /// Whether the broker was not reached and the line has come up since this was last asked.
     pub fn came_back(&mut self) -> bool {
         std::mem::take(&mut self.came_back)
     }
@@ -162,9 +190,14 @@ impl<B: Broker> Desk<B> {
         self.untold = Some(format!("the books cannot be compared, because {what} are not told: {failure}"));
     }
 
+    /// Whether the broker did not tell its books when it was last asked.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.untold.is_some()
+    }
+
     /// The books have been compared.
     pub(crate) fn compared(&mut self) {
-        self.untold = None;
+        (self.untold, self.held) = (None, false);
     }
 
     /// The time by the clock of whoever drives the desk. Events have times too, but they jump: what waits for an answer
@@ -400,8 +433,21 @@ impl<B: Broker> Desk<B> {
         self.owner.order(id)
     }
 
+    /// What happened at the broker meanwhile is not known.
+    fn interrupted(&mut self) {
+        (self.came_back, self.held) = (true, self.holds);
+    }
+
     /// Sends batch after batch.
     fn send(&mut self) -> Result<Way, EngineError> {
+        if self.held {
+            let withdrawn = |id: &OrderId| self.orders.get(id).is_some_and(|kept| kept.cancel.is_some());
+            let withdrawn: Vec<OrderId> = self.waiting.iter().flatten().copied().filter(withdrawn).collect();
+            for id in withdrawn {
+                self.prepare(id)?;
+            }
+            return Ok(Way::Open);
+        }
         while let Some(batch) = self.waiting.front().cloned() {
             let mut tickets = Vec::new();
             for id in batch {
@@ -417,6 +463,7 @@ impl<B: Broker> Desk<B> {
                 Ok(()) => self.set(&tickets, Stage::Sent),
                 Err(failure @ Failure::NotSent(_)) => {
                     self.failed(&failure);
+                    self.interrupted();
                     return Ok(Way::Down);
                 }
                 Err(failure @ Failure::Unclear(_)) => {
@@ -619,7 +666,7 @@ impl<B: Broker> Desk<B> {
                 BrokerEvent::Accepted(_) => {}
                 BrokerEvent::Connected => {
                     self.connected = true;
-                    self.came_back = true;
+                    self.interrupted();
                     self.doubt();
                 }
                 BrokerEvent::Disconnected(words) => {

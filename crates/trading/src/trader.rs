@@ -3,15 +3,18 @@
 //! A step is journalled and synced before its commands reach the desk. A restart is a replay, in one of two ways. A
 //! broker that is its own market (paper) is fed the market again from the beginning, and every step must come out as
 //! the journal has it ([`Log`]). A broker elsewhere has lived on: [`Trader::recover`] replays the journal alone, after
-//! which the desk asks about every order that is open and [`Trader::reconcile`] compares the books.
+//! which the desk asks about every order that is open and [`Trader::compare`] compares the books.
 
-use std::collections::BTreeSet;
+mod books;
 
-use domain::{Bar, InstrumentId, Money, SessionDate, Strategy, Timestamp};
-use engine::{Command, Correction, Engine, EngineError, Event, Mode, Step};
+use domain::{Bar, InstrumentId, SessionDate, Strategy, Timestamp};
+use engine::{Command, Engine, EngineError, Event, Mode, Step};
 use journal::{Lines, Log, LogError};
 
-use crate::broker::{Account, Broker, Failure, OrderStatus};
+pub use books::Books;
+use books::Keeping;
+
+use crate::broker::{Broker, Failure};
 use crate::desk::Desk;
 use crate::heard::Heard;
 use crate::market::Market;
@@ -30,30 +33,6 @@ pub enum TradingError {
     Broker(#[from] Failure),
 }
 
-/// What comparing the books came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Books {
-    /// They agree, or ours were put right.
-    Compared {
-        /// How many differences there were.
-        differences: usize,
-    },
-    /// The broker cannot say yet: ask again.
-    NotYet,
-}
-
-/// How far a comparison of the books has come.
-#[derive(Debug)]
-enum Comparing {
-    /// Every open order is asked about first.
-    Not,
-    /// That is done, or being done.
-    Asked,
-    /// The broker has told its books. What had happened by then is asked for once more, so that an execution that the
-    /// broker counts and nobody has told us of is no difference.
-    Told { orders: Vec<OrderStatus>, account: Result<Account, String>, seq: u64 },
-}
-
 /// Sees every step.
 pub type Observer = Box<dyn FnMut(&Event, Option<&str>, &Step) + Send>;
 
@@ -70,13 +49,8 @@ pub struct Trader<S, B, L> {
     silence_max: Option<i64>,
     heard_at: Vec<Timestamp>,
     closing_at: Timestamp,
-    comparing: Comparing,
-    /// What is not of this run and has been told, so that accepting it lasts.
-    foreign: BTreeSet<String>,
+    books: Keeping,
 }
-
-/// How often positions that a flatten has not closed yet are tried again.
-const CLOSE_AGAIN: i64 = 5_000_000_000;
 
 impl<S, B, L> std::fmt::Debug for Trader<S, B, L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -97,8 +71,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             silence_max: None,
             heard_at: vec![Timestamp::default(); instruments],
             closing_at: Timestamp::default(),
-            comparing: Comparing::Not,
-            foreign: BTreeSet::new(),
+            books: Keeping::default(),
         }
     }
 
@@ -190,12 +163,6 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                 }
             }
             _ => {}
-        }
-    }
-
-    fn saw_foreign(&mut self, event: &Event, note: Option<String>) {
-        if matches!(event, Event::Corrected(Correction::Foreign)) {
-            self.foreign.extend(note);
         }
     }
 
@@ -375,121 +342,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
                 }
             }
         }
-        if self.engine.has_to_close() && now >= self.closing_at {
-            self.closing_at = Timestamp::from_nanos(now.nanos().saturating_add(CLOSE_AGAIN));
-            self.step(&Event::Clock(now), None)?;
-        }
+        self.go_on_closing(now)?;
         self.deliver()
-    }
-
-    /// Compares orders, positions and cash with the broker's. The broker wins: ours are put right, each difference is
-    /// an event with a note, and nothing new is begun until a person has accepted it. A difference in cash of up to
-    /// `tolerance` counts as none.
-    ///
-    /// # Errors
-    /// [`TradingError`].
-    pub fn reconcile(&mut self, now: Timestamp, tolerance: Money) -> Result<Books, TradingError> {
-        let (orders, account) = loop {
-            self.desk.work(now)?;
-            self.deliver()?;
-            if self.engine.session().is_none() {
-                return Ok(Books::NotYet);
-            }
-            match std::mem::replace(&mut self.comparing, Comparing::Asked) {
-                Comparing::Not => self.desk.doubt(),
-                told if !self.desk.settled() => {
-                    self.comparing = told;
-                    return Ok(Books::NotYet);
-                }
-                Comparing::Asked => {
-                    let seq = self.log.seq();
-                    let orders = match self.desk.broker().working() {
-                        Ok(orders) => orders,
-                        Err(failure) => {
-                            self.desk.untold("open orders", &failure);
-                            return Ok(Books::NotYet);
-                        }
-                    };
-                    let account = match self.desk.broker().account() {
-                        Ok(account) => Ok(account),
-                        // It will never tell: that is for a person to know, once.
-                        Err(Failure::Refused(words)) => Err(words),
-                        Err(failure) => {
-                            self.desk.untold("positions and cash", &failure);
-                            return Ok(Books::NotYet);
-                        }
-                    };
-                    self.comparing = Comparing::Told { orders, account, seq };
-                    self.desk.doubt();
-                }
-                Comparing::Told { orders, account, seq } if seq == self.log.seq() => break (orders, account),
-                Comparing::Told { .. } => {}
-            }
-        };
-        let mut differences = Vec::new();
-        for order in &orders {
-            let own = self.desk.owner().own(&order.id);
-            match own {
-                Some(id) if self.engine.open_orders().iter().any(|open| open.order.id == id) => {}
-                Some(_) => {
-                    // It is over for us: it must not work on.
-                    if self.desk.broker().cancel(&order.id).is_err() {
-                        return Ok(Books::NotYet);
-                    }
-                    differences.push((Correction::Foreign, format!("order {} worked on and is cancelled", order.id)));
-                }
-                None => {
-                    let text = format!("order {} of {} {} is not of this run", order.id, order.quantity, order.symbol);
-                    differences.push((Correction::Foreign, text));
-                }
-            }
-        }
-        match &account {
-            Ok(account) => self.differences(account, tolerance, &mut differences),
-            Err(words) => {
-                differences.push((Correction::Foreign, format!("positions and cash were not compared: {words}")));
-            }
-        }
-        differences.retain(|(_, note)| !self.foreign.contains(note));
-        let count = differences.len();
-        for (correction, note) in differences {
-            let event = Event::Corrected(correction);
-            self.step(&event, Some(&note))?;
-            self.saw_foreign(&event, Some(note));
-        }
-        self.comparing = Comparing::Not;
-        self.desk.compared();
-        self.deliver()?;
-        Ok(Books::Compared { differences: count })
-    }
-
-    fn differences(&self, account: &Account, tolerance: Money, differences: &mut Vec<(Correction, String)>) {
-        let book = self.engine.book();
-        let symbols = self.desk.symbols();
-        for (at, symbol) in symbols.iter().enumerate() {
-            let instrument = InstrumentId(at as u32);
-            let held = account.holdings.iter().find(|holding| holding.symbol == *symbol);
-            let theirs = held.map(|holding| holding.quantity).unwrap_or_default();
-            let ours = book.position(instrument);
-            if theirs != ours {
-                let price = held.and_then(|holding| holding.price).or(book.mark_of(instrument)).unwrap_or_default();
-                let text = format!("{symbol}: {ours} here, {theirs} at the broker");
-                differences.push((Correction::Position { instrument, ours, theirs, price }, text));
-            }
-        }
-        for holding in account.holdings.iter().filter(|holding| !symbols.contains(&holding.symbol)) {
-            let text = format!("{} of {} are not of this run", holding.quantity, holding.symbol);
-            differences.push((Correction::Foreign, text));
-        }
-        let Some(theirs) = account.cash else {
-            let text = "cash was not compared: the broker does not tell it".to_owned();
-            return differences.push((Correction::Foreign, text));
-        };
-        let ours = book.cash();
-        let apart = theirs.sub(ours).unwrap_or(Money::from_units(i64::MAX));
-        if apart > tolerance || apart < tolerance.neg() {
-            let text = format!("cash: {ours} here, {theirs} at the broker");
-            differences.push((Correction::Cash { ours, theirs }, text));
-        }
     }
 }

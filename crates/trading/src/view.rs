@@ -22,6 +22,9 @@ pub struct Snapshot {
     /// Whether the books have been compared with the broker's since that was last due.
     #[serde(default = "yes")]
     pub compared: bool,
+    /// Orders of others that work at the broker in these instruments, as far as is known.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// Whether the books differed from the broker's and nobody has accepted it.
     pub disputed: bool,
     /// Whether the strategy repeated itself too often and waits for a person.
@@ -45,10 +48,13 @@ fn yes() -> bool {
 }
 
 impl Snapshot {
-    /// Whether nothing is held and nothing works, by books that were compared.
+    /// Whether nothing is held and nothing works, ours or somebody else's, by books that were compared.
     #[must_use]
     pub fn is_flat(&self) -> bool {
-        self.compared && self.orders.is_empty() && self.positions.iter().all(|position| position.quantity.is_zero())
+        self.compared
+            && self.orders.is_empty()
+            && self.others.is_empty()
+            && self.positions.iter().all(|position| position.quantity.is_zero())
     }
 }
 
@@ -125,7 +131,8 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
             closed: self.position().is_some_and(|(_, closed)| closed),
             step: self.log().seq(),
             mode: guard.mode(),
-            compared: true,
+            compared: self.is_compared(),
+            others: self.others().to_vec(),
             disputed: guard.disputed(),
             throttled: guard.throttled(),
             trouble: desk.trouble().map(str::to_owned),

@@ -571,6 +571,7 @@ mod tests {
             step: 1,
             mode: Mode::Normal,
             compared: true,
+            others: Vec::new(),
             disputed: false,
             throttled: false,
             trouble: None,

@@ -11,7 +11,7 @@ use domain::{Money, Strategy, Timestamp};
 use engine::{Event, Mode, Step as EngineStep};
 use journal::{FileLines, Lines};
 use trading::guardian::{Guardian, Step};
-use trading::{Broker, Feed, Market, Next, Snapshot, Trader};
+use trading::{Books, Broker, Feed, Market, Next, Snapshot, Trader};
 
 use super::account::Place;
 use super::board::{Shared, look, many};
@@ -22,15 +22,6 @@ use crate::collect::Collector;
 
 /// What a person sees of an account, for whoever looks into its folder.
 pub const STATUS: &str = "status.json";
-
-/// Comparing the books with a broker elsewhere.
-#[derive(Debug, Clone, Copy)]
-pub struct Books {
-    /// Difference in cash that counts as none.
-    pub tolerance: Money,
-    /// Whether nothing may be decided before they have been compared.
-    pub due: bool,
-}
 
 /// What the loop works with beside the trader.
 pub struct Drive {
@@ -52,8 +43,12 @@ pub struct Drive {
     pub pace: Option<Duration>,
     /// Whether time goes by outside of the feed: what is silent is stale, what was put off is done later.
     pub clock: Option<fn() -> Timestamp>,
-    /// Set where the broker is elsewhere: books are compared at the start, after the line was down, and at each close.
-    pub books: Option<Books>,
+    /// Why the guardian wants everything closed, as long as that waits for the broker.
+    pub flatten: Option<String>,
+    /// Whether what people ask could not be read when that was last tried.
+    pub unreadable: bool,
+    /// Differences to the broker's books that have been told.
+    pub differences: usize,
     /// What has been said of the way to the broker.
     pub trouble: Option<String>,
     /// Set from outside when it is to stop.
@@ -116,9 +111,7 @@ impl Drive {
                     }
                     if matches!(event, Market::Closed) {
                         // Decisions follow: not before the books are known to agree.
-                        if let Some(books) = &mut self.books {
-                            books.due = true;
-                        }
+                        trader.books_are_due();
                         self.settle(trader, &mut written)?;
                         if self.stop.load(Ordering::Relaxed) {
                             break;
@@ -156,40 +149,60 @@ impl Drive {
         self.show(trader, &mut written, true)
     }
 
-    /// Obeys what people have asked. True when anything had been.
+    /// Obeys what people have asked, and the guardian. True when anything had been.
     ///
     /// What depends on the books waits until they have been compared: an acceptance, and the closing of positions, which
-    /// by wrong books would open some. What works is cancelled meanwhile.
+    /// by wrong books would open some. What works is cancelled meanwhile, and while nobody knows what people ask.
     ///
     /// # Errors
-    /// The requests cannot be read, or the trader cannot go on.
+    /// The trader cannot go on.
     pub fn obey<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
         let mut any = false;
-        for request in self.requests.waiting()? {
-            let flattens = request.ask == Ask::Control(Mode::Flatten);
-            if (flattens || request.ask == Ask::Accept) && !self.compare(trader)? {
-                if flattens && trader.engine().guard().mode() < Mode::Cancel {
-                    trader.control(Mode::Cancel, &format!("{}: {}, first what works", request.by, request.reason))?;
-                }
-                if flattens {
-                    break;
-                }
-                // An acceptance that waits keeps nobody else waiting.
-                continue;
+        let requests = match self.requests.waiting() {
+            Ok(requests) => {
+                self.unreadable = false;
+                requests
             }
+            Err(error) => {
+                if !std::mem::replace(&mut self.unreadable, true) {
+                    eprintln!("warning: {error:#}; nobody can be obeyed, so what works is cancelled and nothing begun");
+                }
+                if trader.engine().guard().mode() < Mode::Cancel {
+                    trader.control(Mode::Cancel, "what people ask cannot be read")?;
+                }
+                Vec::new()
+            }
+        };
+        for request in requests {
             let note = request.note();
             match request.ask {
-                Ask::Control(mode) => trader.control(mode, &note)?,
+                Ask::Control(Mode::Flatten) => {
+                    let why = format!("{}: {}, first what works", request.by, request.reason);
+                    if !trader.flatten(self.time(), &why, &note)? {
+                        break;
+                    }
+                }
+                // An acceptance that waits keeps nobody else waiting.
+                Ask::Accept if !self.compare(trader)? => continue,
                 Ask::Accept => trader.accept(&note)?,
                 Ask::Reenable => trader.reenable(&note)?,
+                Ask::Control(mode) => {
+                    self.flatten = None;
+                    trader.control(mode, &note)?;
+                }
             }
             any = true;
-            if let (true, Some(books)) = (flattens, &mut self.books) {
-                // Flat is what the broker says.
-                books.due = true;
-            }
+        }
+        if let Some(why) = self.flatten.take()
+            && !trader.flatten(self.time(), &format!("{why}, first what works"), &why)?
+        {
+            self.flatten = Some(why);
         }
         Ok(any)
+    }
+
+    fn time(&self) -> Timestamp {
+        self.clock.map_or_else(Timestamp::default, |clock| clock())
     }
 
     /// Compares the books if that is due and the broker answers. False while it is still due.
@@ -197,22 +210,7 @@ impl Drive {
     /// # Errors
     /// The trader cannot go on.
     pub fn compare<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &mut Trader<S, B, L>) -> Result<bool> {
-        let (Some(books), Some(clock)) = (&mut self.books, self.clock) else { return Ok(true) };
-        books.due |= trader.desk().came_back();
-        if !books.due || trader.engine().session().is_none() {
-            return Ok(!books.due);
-        }
-        if let trading::Books::Compared { differences } = trader.reconcile(clock(), books.tolerance)? {
-            books.due = false;
-            if differences > 0 {
-                let points = many(differences, "point");
-                eprintln!(
-                    "warning: the books differed from the broker's in {points} (algotrading journal show); ours were put \
-                     right, and nothing new is begun until somebody accepts it (algotrading accept)"
-                );
-            }
-        }
-        Ok(!books.due)
+        Ok(matches!(trader.compare(self.time())?, Books::Compared { .. }))
     }
 
     /// Waits until the books have been compared; hears people meanwhile.
@@ -275,8 +273,17 @@ impl Drive {
         let Some(breach) = breach.filter(|_| act && !trader.replaying()) else { return Ok(()) };
         match breach.step {
             Step::Control(mode) if mode > trader.engine().guard().mode() => {
+                let why = format!("guardian: {}", breach.what);
+                if mode == Mode::Flatten && self.flatten.is_some() {
+                    return Ok(());
+                }
                 eprintln!("warning: {}; the strategy is in mode {mode} until somebody lifts it", breach.what);
-                trader.control(mode, &format!("guardian: {}", breach.what))?;
+                if mode == Mode::Flatten {
+                    self.flatten = Some(why);
+                    self.obey(trader)?;
+                } else {
+                    trader.control(mode, &why)?;
+                }
             }
             Step::Control(_) | Step::Warn => eprintln!("warning: {}", breach.what),
         }
@@ -303,14 +310,21 @@ impl Drive {
     /// # Errors
     /// A figure that does not fit its type, or the folder cannot be written.
     pub fn look<S: Strategy, B: Broker, L: Lines>(&mut self, trader: &Trader<S, B, L>) -> Result<Snapshot> {
-        let mut snapshot = trader.snapshot(self.deposit)?;
-        snapshot.compared = self.books.is_none_or(|books| !books.due);
+        let snapshot = trader.snapshot(self.deposit)?;
         if snapshot.trouble != self.trouble {
             match &snapshot.trouble {
                 Some(trouble) => eprintln!("warning: waiting for the broker: {trouble}"),
                 None => eprintln!("the broker answers again"),
             }
             self.trouble.clone_from(&snapshot.trouble);
+        }
+        let found = trader.differences() - std::mem::replace(&mut self.differences, trader.differences());
+        if found > 0 {
+            let points = many(found, "point");
+            eprintln!(
+                "warning: the books differed from the broker's in {points} (algotrading journal show); ours were put right, \
+                 and nothing new is begun until somebody accepts it (algotrading accept)"
+            );
         }
         (self.seen)(&snapshot);
         let path = self.place.file(STATUS);

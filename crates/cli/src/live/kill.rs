@@ -14,7 +14,9 @@ use serde_json::Value;
 use trading::Snapshot;
 
 use super::account::{ACCOUNT, Account, PAPER, Place};
+use super::board::many;
 use super::drive::STATUS;
+use super::heads::HEADS;
 use super::kept::MARKET;
 use super::requests::{self, Request};
 use crate::folder::JOURNAL;
@@ -92,7 +94,12 @@ pub fn accounts(root: &Path, which: &Which) -> Result<Vec<Meant>> {
             found.push(Meant { place, account });
         }
     }
-    if found.iter().all(|meant| meant.account.is_err()) && (*which != Which::All || found.is_empty()) {
+    if let (false, Some(Err(error))) = (*which == Which::All, found.first().map(|meant| &meant.account))
+        && found.iter().all(|meant| meant.account.is_err())
+    {
+        bail!("{error}; whose account it is cannot be told: --all means it too");
+    }
+    if found.is_empty() {
         bail!("no account below `{}` is meant; `ls` it, or say where accounts are with --root", root.display());
     }
     Ok(found)
@@ -140,6 +147,8 @@ struct Asked<'a> {
     from: u64,
     /// Whether the request stands there.
     written: bool,
+    /// Whether there is nothing to close and nobody who could.
+    never_traded: bool,
     record: Vec<Moment>,
 }
 
@@ -150,6 +159,12 @@ impl<'a> Asked<'a> {
         let from = fs::metadata(place.file(JOURNAL)).map_or(0, |file| file.len());
         let mut record = Vec::new();
         let mut written = false;
+        let empty = |file: &str| fs::metadata(place.file(file)).map_or(true, |file| file.len() == 0);
+        let never_traded = !running && meant.account.is_ok() && [JOURNAL, MARKET, HEADS, STATUS].into_iter().all(empty);
+        if never_traded {
+            moment(&mut record, begun, "it has never traded: there is nothing to close".to_owned());
+            return Self { meant, running, from, written, never_traded, record };
+        }
         if let Err(error) = &meant.account {
             moment(&mut record, begun, error.clone());
         }
@@ -162,60 +177,153 @@ impl<'a> Asked<'a> {
                 Err(error) => moment(&mut record, begun, format!("it could not be asked for: {error:#}")),
             }
         }
-        Self { meant, running, from, written, record }
+        Self { meant, running, from, written, never_traded, record }
     }
 
     fn watch(mut self, id: &str, begun: Instant, wait: Duration, alone: &Alone<'_>) -> Killed {
         let (place, account) = (&self.meant.place, self.meant.account.as_ref().ok());
         let symbols = account.map_or(&[][..], |account| &account.facts.symbols);
-        let mut tail = Tail { from: self.from, rest: Vec::new(), obeyed: None, before: !self.running };
-        let journal = place.file(JOURNAL);
-        let record = &mut self.record;
+        let tail = Tail { from: self.from, rest: Vec::new(), obeyed: None, before: !self.running };
+        let mut watch = Watching { journal: place.file(JOURNAL), tail, id, symbols, begun, record: &mut self.record };
         let flat = match account {
+            _ if self.never_traded => true,
             _ if !self.written => false,
-            _ if self.running => loop {
-                if let Err(error) = tail.read(&journal, id, symbols, begun, record) {
-                    moment(record, begun, format!("{error:#}"));
-                    break false;
+            None => self.running && watch.follow(place, wait).unwrap_or(false),
+            Some(account) => loop {
+                if is_taken(&watch.journal) {
+                    match watch.follow(place, wait) {
+                        Some(flat) => break flat,
+                        None => watch.say("the program that traded it has ended".to_owned()),
+                    }
                 }
-                let seen = status(place);
-                let since = seen.as_ref().filter(|seen| tail.obeyed.is_some_and(|step| seen.step >= step));
-                if since.is_some_and(Snapshot::is_flat) {
-                    moment(record, begun, "flat, and nothing works".to_owned());
-                    break true;
+                if account.broker == PAPER {
+                    break watch.told_by_the_next(place);
                 }
-                if begun.elapsed() >= wait {
-                    let trouble =
-                        seen.and_then(|seen| seen.trouble).map_or_else(String::new, |words| format!(": {words}"));
-                    let text = match tail.obeyed {
-                        Some(_) => format!("not flat yet{trouble}; the program goes on closing"),
-                        None => format!("the program has not obeyed yet{trouble}; look whether it runs"),
-                    };
-                    moment(record, begun, text);
-                    break false;
-                }
-                thread::sleep(Duration::from_millis(10));
-            },
-            Some(account) if account.broker != PAPER => {
-                moment(record, begun, "no program trades it now: asking the broker".to_owned());
-                let why_not = alone(place, account, wait).unwrap_or_else(|error| Some(format!("{error:#}")));
+                watch.say("no program trades it now: asking the broker".to_owned());
+                let closed = alone(place, account, wait);
                 // What could be read is told, whatever else failed.
-                let _ = tail.read(&journal, id, symbols, begun, record);
-                let text = why_not
-                    .as_ref()
-                    .map_or_else(|| "flat, and nothing works".to_owned(), |why| format!("not flat: {why}"));
-                moment(record, begun, text);
-                why_not.is_none()
-            }
-            _ => {
-                let text = "no program trades it now; the next one that does obeys before anything else";
-                moment(record, begun, text.to_owned());
-                status(place).is_some_and(|seen| seen.is_flat())
-            }
+                let _ = watch.read();
+                match closed {
+                    Ok(None) => {
+                        watch.say(FLAT.to_owned());
+                        break true;
+                    }
+                    Ok(Some(why)) => {
+                        watch.say(format!("not flat: {why}"));
+                        break false;
+                    }
+                    // Another one has taken it meanwhile: another kill, perhaps.
+                    Err(_) if is_taken(&watch.journal) && begun.elapsed() < wait => {
+                        watch.say("another program has begun to trade it".to_owned());
+                    }
+                    Err(error) => {
+                        watch.say(format!("not flat: {error:#}"));
+                        break false;
+                    }
+                }
+            },
         };
         let (strategy, broker) =
             account.map(|account| (account.strategy.clone(), account.broker.clone())).unwrap_or_default();
         Killed { folder: place.folder().to_owned(), strategy, broker, flat, running: self.running, record: self.record }
+    }
+}
+
+const FLAT: &str = "flat, and nothing works";
+
+/// Seeing what becomes of a request.
+struct Watching<'a> {
+    journal: PathBuf,
+    tail: Tail,
+    id: &'a str,
+    symbols: &'a [Symbol],
+    begun: Instant,
+    record: &'a mut Vec<Moment>,
+}
+
+impl Watching<'_> {
+    fn say(&mut self, what: String) {
+        moment(self.record, self.begun, what);
+    }
+
+    fn read(&mut self) -> Result<()> {
+        self.tail.read(&self.journal, self.id, self.symbols, self.begun, self.record)
+    }
+
+    /// Follows the program that trades the account: whether it is flat in time; none if the program ends before.
+    fn follow(&mut self, place: &Place, wait: Duration) -> Option<bool> {
+        loop {
+            if let Err(error) = self.read() {
+                self.say(format!("{error:#}"));
+                return Some(false);
+            }
+            let seen = status(place);
+            let obeyed = self.tail.obeyed;
+            let since = seen.as_ref().filter(|seen| obeyed.is_some_and(|step| seen.step >= step));
+            if since.is_some_and(Snapshot::is_flat) {
+                self.say(FLAT.to_owned());
+                return Some(true);
+            }
+            if !is_taken(&self.journal) {
+                return None;
+            }
+            if self.begun.elapsed() >= wait {
+                let text = match (obeyed, seen) {
+                    (Some(_), Some(seen)) => {
+                        format!("not flat yet: {}; the program goes on closing", what_is_left(&seen))
+                    }
+                    (Some(_), None) => "not flat yet; the program goes on closing".to_owned(),
+                    (None, seen) => {
+                        let trouble =
+                            seen.and_then(|seen| seen.trouble).map_or_else(String::new, |words| format!(": {words}"));
+                        format!("the program has not obeyed yet{trouble}; look whether it runs")
+                    }
+                };
+                self.say(text);
+                return Some(false);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// On paper nothing happens until a program trades again. Whether everything is closed all the same.
+    fn told_by_the_next(&mut self, place: &Place) -> bool {
+        let seen = status(place).filter(|seen| last_step(&self.journal) == Some(seen.step));
+        self.say("no program trades it now; the next one that does obeys before anything else".to_owned());
+        match seen {
+            Some(seen) => seen.is_flat(),
+            None => {
+                self.say("what it holds is not known: the last program was stopped in the middle".to_owned());
+                false
+            }
+        }
+    }
+}
+
+/// Number of a journal's last step.
+fn last_step(journal: &Path) -> Option<u64> {
+    let mut file = fs::File::open(journal).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(1 << 20))).ok()?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end).ok()?;
+    let last = end.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    serde_json::from_slice::<Value>(last).ok()?["seq"].as_u64()
+}
+
+/// What keeps an account from being flat, in words.
+#[must_use]
+pub fn what_is_left(seen: &Snapshot) -> String {
+    if let Some(trouble) = &seen.trouble {
+        return trouble.clone();
+    }
+    if let Some(other) = seen.others.first() {
+        return format!("at the broker {other}; cancel it there");
+    }
+    let held = seen.positions.iter().filter(|position| !position.quantity.is_zero()).count();
+    match (held, seen.orders.len()) {
+        (0, 0) => "the books are still to be compared with the broker's".to_owned(),
+        (held, orders) => format!("{} and {} left", many(held, "position"), many(orders, "working order")),
     }
 }
 

@@ -19,9 +19,10 @@ use trading::guardian::Guardian;
 use trading::{Broker, Desk, Feed, Market, Next, Trader};
 
 use super::account::{Account, Place};
-use super::drive::{Books, Drive, observer};
+use super::drive::{Drive, observer};
 use super::heads::{self, HEADS};
 use super::kept::{Journal, Recorder};
+use super::kill;
 use super::limits::House;
 use super::paper::{gate, history_kept, keep_history};
 use super::requests::{Obeyed, Requests};
@@ -104,12 +105,12 @@ impl Real {
             drive.obey(&mut trader)?;
             trader.turn(clock())?;
             drive.compare(&mut trader)?;
-            if drive.look(&trader)?.is_flat() {
+            let seen = drive.look(&trader)?;
+            if seen.is_flat() {
                 return Ok(None);
             }
             if begun.elapsed() >= wait {
-                let trouble = trader.desk_ref().trouble();
-                return Ok(Some(trouble.unwrap_or("the broker has not closed everything yet").to_owned()));
+                return Ok(Some(kill::what_is_left(&seen)));
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -145,7 +146,8 @@ impl Real {
         let board = Arc::clone(&watch.board);
         let mut trader = Trader::new(engine, desk, log, instruments)
             .observed(observer(&collector, &obeyed, &board))
-            .silent_at_most(i64::from(self.silence_s) * 1_000_000_000);
+            .silent_at_most(i64::from(self.silence_s) * 1_000_000_000)
+            .elsewhere(self.tolerance);
         // What was lost before a restart counts after it.
         let mut guardian = Guardian::new(self.house.ladders.clone());
         let steps = trader.recover_seen((self.clock)(), |engine, event| {
@@ -169,7 +171,9 @@ impl Real {
             guardian,
             pace: None,
             clock: Some(self.clock),
-            books: Some(Books { tolerance: self.tolerance, due: true }),
+            flatten: None,
+            unreadable: false,
+            differences: 0,
             trouble: None,
             stop: Arc::clone(stop),
             seen: watch.seen(self.clock),

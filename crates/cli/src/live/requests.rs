@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -128,7 +129,11 @@ pub fn id_in(note: Option<&str>) -> Option<&str> {
 pub fn ask(place: &Place, request: &Request) -> Result<String> {
     let path = place.file(REQUESTS);
     let add = || -> io::Result<()> {
+        let is_new = !path.exists();
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        if is_new {
+            as_its_folder(&path, place.folder())?;
+        }
         file.lock()?;
         let mut before = Vec::new();
         file.read_to_end(&mut before)?;
@@ -144,6 +149,24 @@ pub fn ask(place: &Place, request: &Request) -> Result<String> {
         format!("cannot write `{}`; make room, or as who may write there ask again", path.display())
     })?;
     Ok(request.id())
+}
+
+/// Makes a file belong to whoever the folder belongs to, and be read and written by whoever may read and write there:
+/// the program that trades must read what another user asks.
+#[cfg(unix)]
+fn as_its_folder(file: &Path, folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let (has, wants) = (fs::metadata(file)?, fs::metadata(folder)?);
+    if (has.uid(), has.gid()) != (wants.uid(), wants.gid()) {
+        // Only root can. For others the rights must do.
+        let _ = std::os::unix::fs::chown(file, Some(wants.uid()), Some(wants.gid()));
+    }
+    fs::set_permissions(file, fs::Permissions::from_mode(wants.mode() & 0o666))
+}
+
+#[cfg(not(unix))]
+fn as_its_folder(_: &Path, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Names of the requests that the journal shows obeyed.

@@ -136,6 +136,7 @@ fn a_kill_that_is_lifted_leaves_nothing_behind() {
         world.session(1, 4, true);
         world.session(2, 4, false);
         world.is_flat();
+        world.killed = false;
         world.with(|trader| trader.control(engine::Mode::Normal, "by a test"));
         (3..6).for_each(|n| world.session(n, 4, false));
         // The second account judges as the first does.

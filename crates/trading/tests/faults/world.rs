@@ -40,6 +40,8 @@ pub struct World {
     pub lively: bool,
     /// Whether a breach ends the day.
     pub watched: bool,
+    /// Whether everything is to be closed until somebody lifts it.
+    pub killed: bool,
 }
 
 /// The limits that are drawn from, each alone.
@@ -109,6 +111,7 @@ impl World {
             limits: limits.clone(),
             trader: None,
             told: Vec::new(),
+            killed: false,
             now: Timestamp::default(),
             last: [5_000, 5_000],
             story,
@@ -176,7 +179,7 @@ impl World {
             let engine = engine.at_venue(symbols, Cancels::WhenConfirmed);
             let now = self.now;
             self.trader = self.survives(|| {
-                let mut trader = Trader::new(engine, desk, Log::open(disk, &header)?, 2);
+                let mut trader = Trader::new(engine, desk, Log::open(disk, &header)?, 2).elsewhere(Money::ZERO);
                 trader.recover(now)?;
                 Ok(trader)
             });
@@ -315,13 +318,18 @@ impl World {
     }
 
     fn turn(&mut self) {
+        self.obey();
         let now = self.now;
         self.with(|trader| trader.turn(now));
         self.trouble();
     }
 
-    /// Compares books until the broker has answered. Returns the number of differences.
-    pub fn reconcile(&mut self) -> usize {
+    /// Compares books until the broker has answered.
+    pub fn reconcile(&mut self) {
+        self.with(|trader| {
+            trader.books_are_due();
+            Ok(())
+        });
         for attempt in 0.. {
             if attempt == 100 {
                 self.line.borrow_mut().bad = false;
@@ -330,15 +338,27 @@ impl World {
             self.pass(5);
             let (now, answer) = (self.now, RefCell::new(Books::NotYet));
             self.with(|trader| {
-                *answer.borrow_mut() = trader.reconcile(now, Money::ZERO)?;
+                *answer.borrow_mut() = trader.compare(now)?;
                 Ok(())
             });
-            if let Books::Compared { differences } = answer.into_inner() {
-                return differences;
+            if matches!(answer.into_inner(), Books::Compared { .. }) {
+                return;
             }
             self.up();
         }
-        0
+    }
+
+    /// Does what a kill wants, as soon as the books are known.
+    fn obey(&mut self) {
+        let now = self.now;
+        if self.killed {
+            self.with(|trader| {
+                if trader.engine().guard().mode() != Mode::Flatten {
+                    trader.flatten(now, "by a test, first what works", "by a test")?;
+                }
+                Ok(())
+            });
+        }
     }
 
     pub fn session(&mut self, n: usize, ticks: u64, kill: bool) {
@@ -365,7 +385,8 @@ impl World {
             if tick == kill_at {
                 self.say("killed");
                 self.count("killed");
-                self.with(|trader| trader.control(Mode::Flatten, "by a test"));
+                self.killed = true;
+                self.obey();
             }
         }
         self.now = self.now.max(session.close);
