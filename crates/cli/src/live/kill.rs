@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use domain::Symbol;
+use engine::Mode;
 use journal::lines::is_taken;
 use serde::Serialize;
 use serde_json::Value;
@@ -273,9 +274,15 @@ impl Watching<'_> {
                         format!("not flat yet: {}; the program goes on closing", what_is_left(&seen))
                     }
                     (Some(_), None) => "not flat yet; the program goes on closing".to_owned(),
+                    (None, Some(seen)) if seen.mode >= Mode::Cancel => {
+                        let why = what_is_left(&seen);
+                        format!(
+                            "nothing works any more or is being cancelled; positions wait for the broker's books: {why}"
+                        )
+                    }
                     (None, seen) => {
-                        let trouble =
-                            seen.and_then(|seen| seen.trouble).map_or_else(String::new, |words| format!(": {words}"));
+                        let trouble = seen.and_then(|seen| seen.trouble);
+                        let trouble = trouble.map_or_else(String::new, |words| format!(": {words}"));
                         format!("the program has not obeyed yet{trouble}; look whether it runs")
                     }
                 };
