@@ -444,6 +444,8 @@ impl<S: Strategy> Engine<S> {
         match *correction {
             Correction::Position { instrument, theirs, price, .. } => {
                 self.known(instrument)?;
+                let own = self.guard.own_part(instrument, self.book.position(instrument))?;
+                self.guard.counted(instrument, theirs, own)?;
                 let (moved, ended) = self.book.correct_position(instrument, theirs, price, &session)?;
                 self.step.records.extend(moved.into_iter().map(Record::Ledger));
                 self.step.records.extend(ended.map(Record::TradeClosed));
@@ -473,6 +475,7 @@ impl<S: Strategy> Engine<S> {
         match action.kind {
             ActionKind::Split { ratio } => {
                 self.book.split(action.instrument, ratio)?;
+                self.guard.split(action.instrument, ratio)?;
                 self.split_orders(action.instrument, ratio)?;
                 self.strategy.on_split(action.instrument, ratio);
             }
@@ -532,8 +535,12 @@ impl<S: Strategy> Engine<S> {
         let mut groups: Vec<(u32, OrderId)> = Vec::new();
         for request in &decisions.orders {
             let id = self.next_id();
-            if stopped {
-                self.refuse_for_now(id, request);
+            let barred = match stopped {
+                true => Some(Refusal::NotNow { mode: self.guard.mode }),
+                false => self.is_of_others(request)?,
+            };
+            if let Some(reason) = barred {
+                self.refuse(id, request, reason);
                 continue;
             }
             let group =
@@ -553,7 +560,7 @@ impl<S: Strategy> Engine<S> {
             } else if target.quantity != self.book.position(target.instrument) {
                 let id = self.next_id();
                 let missing = target.quantity.sub(self.book.position(target.instrument))?;
-                self.refuse_for_now(id, &market(target.instrument, missing));
+                self.refuse(id, &market(target.instrument, missing), Refusal::NotNow { mode: self.guard.mode });
             }
         }
         if stopped {
@@ -564,17 +571,26 @@ impl<S: Strategy> Engine<S> {
         Ok(())
     }
 
-    /// Refuses what a stopped strategy wants, even towards flat: whoever stopped it decides what becomes of positions.
-    fn refuse_for_now(&mut self, id: OrderId, request: &OrderRequest) {
+    /// Refuses what a strategy wants, even towards flat: whoever stopped it decides what becomes of positions, and what a
+    /// broker holds beyond our books is not the strategy's until a person has said so.
+    fn refuse(&mut self, id: OrderId, request: &OrderRequest, reason: Refusal) {
         let OrderRequest { instrument, quantity, kind, time_in_force, bracket, reduce_only, .. } = *request;
         let order = Order { id, instrument, quantity, kind, time_in_force, bracket, group: None, reduce_only };
-        let reason = Refusal::NotNow { mode: self.guard.mode };
         self.step.records.push(Record::Refused(Refused { order, reason }));
+    }
+
+    /// Why an order would give away more than the strategy's own part of a position, if it would.
+    fn is_of_others(&self, request: &OrderRequest) -> Result<Option<Refusal>, Overflow> {
+        let position = self.book.position(request.instrument);
+        let own = self.guard.own_part(request.instrument, position)?;
+        let reduces = request.quantity.signum() * position.signum() < 0;
+        let dispute = self.guard.dispute_of(request.instrument);
+        Ok(dispute.filter(|_| reduces && request.quantity.abs() > own.abs()))
     }
 
     /// Orders what is missing between the position, with what is on its way, and the target.
     fn pursue(&mut self, target: &Target) -> Result<(), EngineError> {
-        let position = self.book.position(target.instrument);
+        let position = self.guard.own_part(target.instrument, self.book.position(target.instrument))?;
         let on_its_way = self.to_target.get(target.instrument.index()).copied().unwrap_or_default();
         let wanted = match self.guard.mode {
             Mode::ReduceOnly => towards_flat(target.quantity, position),

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use domain::{InstrumentId, Money, Order, OrderKind, Quantity, TimeInForce, Timestamp};
+use domain::{InstrumentId, Money, Order, OrderKind, Overflow, Quantity, Ratio, TimeInForce, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::risk::{Limits, Refusal};
@@ -56,6 +56,8 @@ type Likeness = (InstrumentId, Quantity, OrderKind, TimeInForce);
 pub struct Guard {
     pub(crate) mode: Mode,
     disputed: Option<Timestamp>,
+    /// Of each position, what the broker counts beyond ours and nobody has accepted.
+    unaccepted: Vec<Quantity>,
     pub(crate) throttled: bool,
     /// Since when, by instrument.
     stale: Vec<Option<Timestamp>>,
@@ -72,7 +74,7 @@ const MINUTE: i64 = 60_000_000_000;
 
 impl Guard {
     pub(crate) fn new(instruments: usize) -> Self {
-        Self { stale: vec![None; instruments], ..Self::default() }
+        Self { stale: vec![None; instruments], unaccepted: vec![Quantity::ZERO; instruments], ..Self::default() }
     }
 
     /// What may still be done.
@@ -126,6 +128,39 @@ impl Guard {
 
     pub(crate) fn accept(&mut self) {
         self.disputed = None;
+        self.unaccepted.fill(Quantity::ZERO);
+    }
+
+    /// Why a strategy may not give away more of a position than its own part of it.
+    pub(crate) fn dispute_of(&self, instrument: InstrumentId) -> Option<Refusal> {
+        let part = self.unaccepted.get(instrument.index()).is_some_and(|part| !part.is_zero());
+        self.disputed.filter(|_| part).map(|since| Refusal::BooksDiffer { since })
+    }
+
+    /// Of a position, the part that is not somebody else's as long as nobody has accepted it.
+    pub(crate) fn own_part(&self, instrument: InstrumentId, position: Quantity) -> Result<Quantity, Overflow> {
+        let unaccepted = self.unaccepted.get(instrument.index()).copied().unwrap_or_default();
+        Ok(towards_flat(position.sub(unaccepted)?, position))
+    }
+
+    /// The broker counts another position, of which so much is ours.
+    pub(crate) fn counted(
+        &mut self,
+        instrument: InstrumentId,
+        theirs: Quantity,
+        own: Quantity,
+    ) -> Result<(), Overflow> {
+        if let Some(unaccepted) = self.unaccepted.get_mut(instrument.index()) {
+            *unaccepted = theirs.sub(towards_flat(own, theirs))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn split(&mut self, instrument: InstrumentId, ratio: Ratio) -> Result<(), Overflow> {
+        if let Some(unaccepted) = self.unaccepted.get_mut(instrument.index()) {
+            *unaccepted = ratio.quantity(*unaccepted)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn opened(&mut self, equity: Money) {

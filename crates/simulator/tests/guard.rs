@@ -204,6 +204,49 @@ fn stale_prices_and_disputed_books_bar_what_is_new_and_not_the_way_out() {
 }
 
 #[test]
+fn what_a_broker_holds_beyond_ours_is_not_the_strategys_until_it_is_accepted() {
+    let counted = |engine: &mut Engine<Script>, theirs: i64| {
+        let (ours, theirs) = (engine.book().position(ID), shares(theirs));
+        take(engine, Event::Corrected(Correction::Position { instrument: ID, ours, theirs, price: price("50") }));
+    };
+    let sent = |seen: &Seen| seen.sent().iter().map(|order| order.quantity).collect::<Vec<_>>();
+    let to_flat = |n| wish(n, |decisions| decisions.target(ID, Quantity::ZERO));
+    // A hundred are ours, and somebody has bought forty.
+    let mut engine =
+        holding(free(), vec![buy(1, -101, OrderKind::Market), buy(1, -100, OrderKind::Market)], Cancels::AtOnce);
+    counted(&mut engine, 140);
+    let seen = take(&mut engine, Event::Bar(bar(1, "50 50 50 50")));
+    assert_eq!(
+        (seen.refusals(), sent(&seen)),
+        (vec![Refusal::BooksDiffer { since: session(1).open }], vec![shares(-100)])
+    );
+
+    let mut engine = holding(free(), (1..4).map(to_flat).collect(), Cancels::AtOnce);
+    counted(&mut engine, 140);
+    let seen = take(&mut engine, Event::Bar(bar(1, "50 50 50 50")));
+    assert_eq!(sent(&seen), [shares(-100)]);
+    fill(&mut engine, &seen.sent()[0], -100, 1, "50");
+    // Said twice it is the same; once a split has come it is twice as many.
+    counted(&mut engine, 40);
+    let ratio = domain::Ratio::new(2, 1).unwrap();
+    let split = domain::CorporateAction { instrument: ID, ex_date: day(2), kind: domain::ActionKind::Split { ratio } };
+    take(&mut engine, Event::SessionOpened(session(2)));
+    take(&mut engine, Event::Action(split));
+    assert_eq!(engine.book().position(ID), shares(80));
+    assert_eq!(sent(&take(&mut engine, Event::Bar(bar(2, "25 25 25 25")))), []);
+    take(&mut engine, Event::Accepted);
+    assert_eq!(sent(&show(&mut engine, 3, "25 25 25 25")), [shares(-80)]);
+
+    // Somebody has sold forty: what is left is ours. A kill closes whatever is held.
+    let mut engine = holding(free(), vec![to_flat(1)], Cancels::AtOnce);
+    counted(&mut engine, 60);
+    assert_eq!(sent(&take(&mut engine, Event::Bar(bar(1, "50 50 50 50")))), [shares(-60)]);
+    let mut engine = holding(free(), Vec::new(), Cancels::AtOnce);
+    counted(&mut engine, 140);
+    assert_eq!(sent(&take(&mut engine, Event::Control(Mode::Flatten))), [shares(-140)]);
+}
+
+#[test]
 fn corrections_keep_the_sum_of_the_ledger_equal_to_the_cash() {
     let mut engine = holding(free(), Vec::new(), Cancels::AtOnce);
     let mut sum = engine.book().cash();
