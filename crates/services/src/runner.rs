@@ -254,6 +254,9 @@ impl<'a> Runner<'_, 'a> {
         self.obey(trader, false)?;
         trader.turn((self.here.now)())?;
         self.compare(trader)?;
+        for refused in trader.desk().refused() {
+            self.here.warn(refused);
+        }
         if self.here.now_ms() - self.shown >= SHOW_MS {
             self.show(trader, "trading")?;
         }

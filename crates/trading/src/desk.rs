@@ -56,7 +56,7 @@ const SETTLE: i64 = 5_000_000_000;
 const RETRY: (i64, i64) = (1_000_000_000, 60_000_000_000);
 /// How long an order that may build a position waits for a broker that is not reached: after that it is of another time.
 const PATIENCE: i64 = 30 * 60 * 1_000_000_000;
-const TOO_LATE: &str = "the broker was not reached for 30 minutes";
+const TOO_LATE: &str = "it could not be sent within 30 minutes of the time it was meant for";
 /// Answers that do not come, one after the other, before a broker counts as one that is not reached.
 const UNCLEAR_MAX: u32 = 2;
 /// For [`Stage::Unsure`]: reckoned from the next look at the clock, because the call itself took time.
@@ -95,6 +95,8 @@ pub struct Desk<B> {
     trouble: Option<String>,
     /// Why the broker's books are not known.
     untold: Option<String>,
+    /// Orders that were refused since this was last asked, in words.
+    refused: Vec<String>,
 }
 
 impl<B: Broker> Desk<B> {
@@ -122,6 +124,7 @@ impl<B: Broker> Desk<B> {
             asked: 0,
             trouble: None,
             untold: None,
+            refused: Vec::new(),
         }
     }
 
@@ -183,6 +186,12 @@ impl<B: Broker> Desk<B> {
     /// Why the broker could not be reached lately, or does not tell its books; none while all is well.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref().or(self.untold.as_deref())
+    }
+
+    /// Orders that the broker or the desk refused since this was last asked, in words: an exit among them leaves a
+    /// position without.
+    pub fn refused(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refused)
     }
 
     /// The broker does not tell what its books are compared by.
@@ -352,6 +361,13 @@ impl<B: Broker> Desk<B> {
     fn end(&mut self, id: OrderId, reason: OrderEnd, note: Option<String>) -> Result<(), EngineError> {
         let Some(kept) = self.orders.get(&id).filter(|kept| kept.stage != Stage::Over) else { return Ok(()) };
         let asked = kept.cancel.is_some() && self.cancels == Cancels::AtOnce;
+        if reason == OrderEnd::Rejected {
+            let (order, words) = (kept.order, note.as_deref().unwrap_or("no reason was given"));
+            let symbol = &self.symbols[order.instrument.index()];
+            let exit = if order.reduce_only { ", which was to reduce a position," } else { "" };
+            self.refused
+                .push(format!("an order of {} {symbol} {}{exit} was refused: {words}", order.quantity, order.kind));
+        }
         self.forget(id);
         let event = Event::OrderEnded { order: id, reason };
         self.gate.step(&event)?;

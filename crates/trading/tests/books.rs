@@ -26,6 +26,8 @@ struct Shared {
     /// It is not reached, and whether that begins with the next order.
     away: bool,
     breaks: bool,
+    /// It takes no orders.
+    refuses: bool,
     /// No answer about orders.
     silent: Option<InstrumentId>,
     sent: Vec<String>,
@@ -45,6 +47,9 @@ impl Broker for Shared {
     fn submit(&mut self, tickets: &[Ticket]) -> Result<(), Failure> {
         self.away |= std::mem::take(&mut self.breaks);
         self.there()?;
+        if self.refuses {
+            return Err(Failure::Refused("not today".to_owned()));
+        }
         self.sent.extend(tickets.iter().map(|ticket| {
             let order = ticket.approved.order();
             format!("{} {}", order.quantity, ticket.symbol)
@@ -144,8 +149,16 @@ impl Scene {
         let header = header(2, Money::from_units(1_000_000 * Money::UNITS));
         let (limits, cancels) = (Limits::default(), Cancels::WhenConfirmed);
         let broker = PaperBroker::new(Costs::default(), &header.instruments, header.cash);
-        let broker =
-            Shared { broker, by_hand: [0; 2], others: vec![], away: false, breaks: false, silent: None, sent: vec![] };
+        let broker = Shared {
+            broker,
+            by_hand: [0; 2],
+            others: vec![],
+            away: false,
+            breaks: false,
+            refuses: false,
+            silent: None,
+            sent: vec![],
+        };
         let owner = Owner::new("x", "test").unwrap();
         let desk = Desk::new(broker, owner, &header.instruments, cancels, gate(&limits, &header));
         let engine = Engine::new(Buys::default(), header.cash, 2, limits).at_venue(&header.instruments, cancels);
@@ -292,4 +305,19 @@ fn an_order_that_nobody_answers_about_keeps_no_other_instrument_from_being_close
     scene.pass(60);
     assert_eq!(scene.held(), [0, 0]);
     assert!(scene.is_flat());
+}
+
+#[test]
+fn an_exit_that_the_broker_refuses_is_told_and_sent_again_later() {
+    let mut scene = Scene::new(&Memory::default());
+    scene.broker().refuses = true;
+    assert!(scene.kill());
+    let told = scene.trader.desk().refused();
+    assert_eq!(told.len(), 2, "{told:?}");
+    let words = "an order of -10 AAA at the market, which was to reduce a position, was refused: not today";
+    assert_eq!(told[0], words);
+    assert!(scene.trader.desk().refused().is_empty());
+    scene.broker().refuses = false;
+    scene.pass(30);
+    assert_eq!((scene.held(), scene.is_flat()), ([0, 0], true));
 }

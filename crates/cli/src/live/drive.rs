@@ -140,6 +140,9 @@ impl Drive {
                 }
                 Next::End => break,
             }
+            for refused in trader.desk().refused() {
+                eprintln!("warning: {refused}");
+            }
             // A fast replay is not slowed down by looking at it.
             if self.pace.is_some() || self.clock.is_some() {
                 self.show(trader, &mut written, busy)?;
