@@ -159,13 +159,26 @@ pub struct FixBroker {
 }
 
 impl FixBroker {
+    /// Whether a session can be begun as it is wished for; nothing is written.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        Self::prepare(config).map(drop)
+    }
+
+    fn prepare(config: &Config) -> Result<Option<Prepared>, StartError> {
+        config.check()?;
+        let tls = config.endpoint.tls.as_ref();
+        Ok(tls.map(|tls| Prepared::new(tls, &config.endpoint.host)).transpose()?)
+    }
+
     /// Opens the store, one for each session, and begins to connect.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn start(config: Config, keep: Keep) -> Result<Self, StartError> {
-        config.check()?;
-        let tls = config.endpoint.tls.as_ref().map(|tls| Prepared::new(tls, &config.endpoint.host)).transpose()?;
+        let tls = Self::prepare(&config)?;
         let (store, held) = Store::open(keep, &config.sender, &config.target)?;
         Self::begin(config, tls, store, held)
     }

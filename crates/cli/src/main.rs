@@ -14,7 +14,10 @@ fn main() -> ExitCode {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 complain(&format!("cannot write the answer: {error}"))
             }
-            _ => ExitCode::from(u8::from(reply.failed)),
+            _ => {
+                eprint!("{}", reply.said);
+                ExitCode::from(u8::from(reply.failed))
+            }
         },
         Err(error) => complain(&format!("{error:#}")),
     }

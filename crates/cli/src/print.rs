@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 pub struct Reply {
     /// For standard output.
     pub text: String,
+    /// For standard error, after it.
+    pub said: String,
     /// Whether it is bad news: the exit code is 1.
     pub failed: bool,
 }
@@ -15,7 +17,7 @@ impl Reply {
     /// Good news.
     #[must_use]
     pub fn ok(text: String) -> Self {
-        Self { text, failed: false }
+        Self { text, ..Self::default() }
     }
 
     /// A value as JSON.

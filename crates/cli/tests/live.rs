@@ -110,6 +110,13 @@ impl Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+
+    /// Waits for its end; gives what it said on standard error, and its exit code.
+    fn ended(&mut self) -> (String, Option<i32>) {
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (said, self.0.wait().unwrap().code())
+    }
 }
 
 impl Drop for Running {
@@ -487,8 +494,10 @@ fn one_damaged_account_stands_in_nobody_elses_way() {
     }
     // It might be the one that is meant: that is said, and the one that is known is told.
     let done = place.run(&["control", "cancel", "--strategy", "zgood", "--by", "alice", "--reason", "a test"]);
+    let said = stderr(&done);
+    assert!(done.status.code() == Some(1) && said.contains("error: trading/bad: ") && said.contains("is damaged"));
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.code() == Some(1) && said.contains("is damaged"), "{said}");
+    assert!(said.contains("zgood on paper: request ") && !said.contains("is damaged"), "{said}");
     assert!(place.read("trading/zgood/requests.jsonl").contains("cancel"), "{said}");
     place.fails(&["accept", "--all", "--by", "alice", "--reason", ""], &["a reason is needed"]);
 }
@@ -924,6 +933,86 @@ fn wrong_keys_and_no_keys_are_said_in_a_sentence() {
     command.env("APCA_API_BASE_URL", "http://10.0.0.1");
     let done = command.output().unwrap();
     assert!(stderr(&done).contains("is not encrypted"), "{}", stderr(&done));
+    let mut command = live(&place, &alpaca, &arguments);
+    command.env("APCA_API_SECRET_KEY", "another");
+    let done = command.output().unwrap();
+    let said = stderr(&done);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    for word in ["refuses the keys", "APCA_API_KEY_ID", "APCA_API_SECRET_KEY", "APCA_API_BASE_URL"] {
+        assert!(said.contains(word) && !said.contains("another"), "{said}");
+    }
+    assert!(!place.path("trading").exists());
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let place = Place::with_lake();
+    fs::write(place.path("limits.toml"), "version = 1\n").unwrap();
+    fs::write(place.path("prices.jsonl"), session("2013-03-04", 300).join("\n")).unwrap();
+    let live = ["live", "run.toml", "--limits", "limits.toml", "--trade-real-money"];
+    let fix = [&live[..], &["--broker", "fix", "--feed", "prices.jsonl"]].concat();
+    let alpaca = [&live[..], &["--broker", "alpaca", "--feed", "prices.jsonl"]].concat();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let page = taken.local_addr().unwrap().to_string();
+    let session = "sender = \"A\"\ntarget = \"B\"\nhost = \"127.0.0.1\"\nport = 9\ntls_roots = \"none.pem\"\n";
+    for (arguments, word) in [
+        (&fix[..], "cannot read the FIX session `fix.toml`"),
+        (&alpaca, "APCA_API_KEY_ID is not set"),
+        (&["paper", "run.toml", "--feed", "none.jsonl"], "cannot read the feed `none.jsonl`"),
+        (&["paper", "run.toml", "--feed", "prices.jsonl", "--lake", "nowhere"], "nowhere"),
+        (&["paper", "run.toml", "--lake", "nowhere"], "nowhere"),
+        (&["paper", "run.toml", "--page", &page], "cannot listen on"),
+    ] {
+        place.fails(arguments, &[word]);
+        assert!(!place.path("trading").exists(), "{arguments:?}");
+    }
+    fs::write(place.path("fix.toml"), session).unwrap();
+    place.fails(&fix, &["none.pem"]);
+    assert!(!place.path("trading").exists());
+    // What an account began with is what counts, and is said.
+    let paper = ["paper", "run.toml", "--set", "data.to=2001-06-29"];
+    place.done(&paper);
+    place.fails(&[&paper[..], &["--limits", "limits.toml"]].concat(), &["is an account whose limits differ;"]);
+}
+
+#[test]
+fn books_that_were_never_compared_are_said_and_no_success() {
+    let place = Place::with_lake();
+    let alpaca = Alpaca::start();
+    fs::write(place.path("limits.toml"), "version = 1\n").unwrap();
+    let mut command = live(&place, &alpaca, &LIVE);
+    command.env("APCA_API_BASE_URL", "http://127.0.0.1:9").stdin(Stdio::piped());
+    let mut running = Running::start(command);
+    let lines = session("2013-03-04", 300);
+    let mut stdin = running.0.stdin.take().unwrap();
+    lines[..3].iter().for_each(|line| writeln!(stdin, "{line}").unwrap());
+    drop(stdin);
+    let (said, status) = running.ended();
+    assert_eq!(status, Some(1), "{said}");
+    assert!(
+        said.contains("error: the books were never compared with the broker's since the program started"),
+        "{said}"
+    );
+    assert!(said.contains("Connection refused"), "{said}");
+}
+
+#[test]
+fn orders_that_work_when_the_program_ends_are_told() {
+    let place = Place::with_lake();
+    let mut alpaca = Alpaca::start();
+    fs::write(place.path("limits.toml"), "version = 1\n").unwrap();
+    let mut command = live(&place, &alpaca, &LIVE);
+    command.args(["--set", "account.cash=50000"]).stdin(Stdio::piped());
+    let mut running = Running::start(command);
+    day(&place, &mut running, &mut alpaca, "alpaca-run", "2013-03-04", 300);
+    drop(running.0.stdin.take());
+    let (said, status) = running.ended();
+    assert_eq!(status, Some(0), "{said}");
+    let working = names(&alpaca);
+    assert_eq!(working.len(), 1);
+    for word in ["1 order still works at the broker", "buy 100 IBM at the market", &working[0], "kill --strategy run"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
 }
 
 #[test]

@@ -57,6 +57,12 @@ impl AlpacaBroker {
         Ok(Self { client, events, time_out, runtime: Some(runtime) })
     }
 
+    /// What Alpaca says where it does not take the keys; none where it takes them or gives no answer.
+    #[must_use]
+    pub fn keys_refused(&self) -> Option<String> {
+        self.ask(|client| async move { Ok(client.keys_refused().await) }).unwrap_or_default()
+    }
+
     /// Does some work on the adapter's own thread, so that a caller may be anywhere, also in a runtime.
     fn ask<T, W>(&self, work: impl FnOnce(Arc<Client>) -> W) -> Result<T, Failure>
     where

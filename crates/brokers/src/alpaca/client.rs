@@ -169,6 +169,14 @@ impl Client {
         Ok(trading::Account { cash: Some(account.cash), holdings })
     }
 
+    /// What is said where the keys are not taken; none where they are, or nobody answers.
+    pub(super) async fn keys_refused(&self) -> Option<String> {
+        match self.ask(Method::GET, "/v2/account", &[], None).await {
+            Err((Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), Failure::Refused(words))) => Some(words),
+            _ => None,
+        }
+    }
+
     /// The name of an order that the socket tells; asks for the group it belongs to where it may be a leg.
     pub(super) async fn name(&self, row: &OrderRow) -> Result<ClientOrderId, Failure> {
         if let Some(name) = self.names(|names| names.ours(&row.id).cloned()) {

@@ -12,14 +12,15 @@ use crate::args::{BrokerName, Live, Say};
 use crate::config::RunConfig;
 use crate::layers;
 use crate::live::account::{Account, Place, name_of};
-use crate::live::brokers::{connect, takes};
+use crate::live::brokers::{Ready, takes};
 use crate::live::feeds;
 use crate::live::kept::journal_goes_on_after;
 use crate::live::kill;
 use crate::live::limits;
+use crate::live::paper::has_history;
 use crate::live::real::{Real, usual_place};
 use crate::live::requests::{self, Ask, Wish};
-use crate::live::watch::Watch;
+use crate::live::watch::{Left, Watch};
 use crate::print::Reply;
 
 pub(super) fn run(args: &Live) -> Result<Reply> {
@@ -37,10 +38,15 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
     let location = args.run_file.lake.lake.clone();
     let inputs = super::inputs(&config, &args.run_file.run, &location)?;
     let account = place.open(broker_name, &strategy, &config, &house.text)?;
+    config.strategy.build(config.data.symbols.len(), inputs.clone())?;
+    let broker = Ready::of(args.broker, &place)?;
+    broker.admitted()?;
+    has_history(&place, &location)?;
     let after = journal_goes_on_after(&place)?;
     let feed = feeds::named(&args.feed, &config.data.symbols, after, paper::now)?;
-    account.owner()?;
-    let broker = connect(args.broker, &place)?;
+    let wanted = paper::wanted(&args.look, false)?;
+    place.keep(&account)?;
+    let broker = broker.begin()?;
     let (tolerance, silence_s) = (args.cash_tolerance, args.silence);
     let real = Real {
         place,
@@ -56,11 +62,49 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
         clock: paper::now,
     };
     let stop = paper::stop_on_signals();
-    let watch = Watch::open(&paper::wanted(&args.look, false), &real.place, &real.account, paper::now)?;
+    let watch = Watch::open(wanted, &real.place, &real.account, paper::now)?;
     let finished = real.run(&stop, &watch);
-    watch.close();
-    let finished = finished?;
-    backtest::reply(&finished, args.json)
+    let left = watch.close();
+    match finished.and_then(|finished| backtest::reply(&finished, args.json)) {
+        Ok(reply) => Ok(Reply { said: said(&left, &strategy), failed: !left.compared, ..reply }),
+        Err(error) => {
+            eprint!("{}", working(&left, &strategy));
+            Err(error)
+        }
+    }
+}
+
+/// What a person must know of an account that nobody trades any more.
+fn said(left: &Left, strategy: &str) -> String {
+    let mut said = working(left, strategy);
+    if !left.compared {
+        let trouble = left.seen.as_ref().and_then(|seen| seen.trouble.as_deref());
+        said.push_str(&format!(
+            "error: the books were never compared with the broker's since the program started ({}): what it says of the \
+             account is by its own books alone\n",
+            trouble.unwrap_or("it ended before that")
+        ));
+    }
+    said
+}
+
+/// Orders that work at the broker, by the account's own books.
+fn working(left: &Left, strategy: &str) -> String {
+    let orders = left.seen.as_ref().map_or(&[][..], |seen| &seen.orders);
+    if orders.is_empty() {
+        return String::new();
+    }
+    let mut lines = String::new();
+    for order in orders {
+        let side = if order.quantity.signum() < 0 { "sell" } else { "buy" };
+        lines.push_str(&format!("  {side} {} {} {} ({})\n", order.remaining.abs(), order.symbol, order.at, order.id));
+    }
+    let (count, verb) =
+        if orders.len() == 1 { ("1 order".to_owned(), "works") } else { (format!("{} orders", orders.len()), "work") };
+    format!(
+        "warning: {count} still {verb} at the broker, and nobody watches what becomes of them: start this command again, or \
+         close everything with `algotrading kill --strategy {strategy} --by NAME`\n{lines}"
+    )
 }
 
 /// Does what was asked of an account that no program trades.
@@ -76,7 +120,7 @@ pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait:
         inputs,
         location: location.to_owned(),
         house: limits::text(&account.limits)?,
-        broker: connect(name, place)?,
+        broker: Ready::of(name, place)?.begin()?,
         feed: None,
         tolerance: Money::ZERO,
         silence_s: u32::MAX,
@@ -87,7 +131,7 @@ pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait:
 
 /// Appends what a person says to the accounts that are meant; to all that take it, before it tells of one that does not.
 pub(super) fn say(args: &Say, ask: &Ask) -> Result<Reply> {
-    let (mut text, mut failed) = (String::new(), false);
+    let mut reply = Reply::default();
     let (by, reason) = (args.by.clone(), args.reason.clone());
     let request = Wish { ask: ask.clone(), by, reason }.checked()?.at(data::now()?);
     for meant in kill::accounts(&args.root, &args.which.which())? {
@@ -95,11 +139,13 @@ pub(super) fn say(args: &Say, ask: &Ask) -> Result<Reply> {
             let id = requests::ask(&meant.place, &request)?;
             Ok(format!("{} on {}: request {id} is written", account.strategy, account.broker))
         });
-        let said = said.unwrap_or_else(|error| {
-            failed = true;
-            format!("{}: {error:#}", meant.place.folder().display())
-        });
-        text.push_str(&format!("{said}\n"));
+        match said {
+            Ok(line) => reply.text.push_str(&format!("{line}\n")),
+            Err(error) => {
+                reply.failed = true;
+                reply.said.push_str(&format!("error: {}: {error:#}\n", meant.place.folder().display()));
+            }
+        }
     }
-    Ok(Reply { text, failed })
+    Ok(reply)
 }

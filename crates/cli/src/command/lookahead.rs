@@ -53,5 +53,5 @@ pub(super) fn run(args: &LookaheadCheck) -> Result<Reply> {
     } else {
         format!("{decisions} decisions, none changed by cutting the data at {cuts} dates\n")
     });
-    Ok(Reply { text, failed })
+    Ok(Reply { failed, ..Reply::ok(text) })
 }

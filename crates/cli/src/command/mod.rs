@@ -48,13 +48,13 @@ pub fn run(cli: Cli) -> Result<Reply> {
                 arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value.to_string()]));
             }
             let status = sibling::SQL.pass_through(&arguments)?;
-            Ok(Reply { text: String::new(), failed: !status.success() })
+            Ok(Reply { failed: !status.success(), ..Reply::default() })
         }
         Verb::Backtest(args) => backtest::run(&args),
         Verb::LookaheadCheck(args) => lookahead::run(&args),
         Verb::Train(args) => {
             let status = sibling::TRAIN.pass_through(&args.arguments)?;
-            Ok(Reply { text: String::new(), failed: !status.success() })
+            Ok(Reply { failed: !status.success(), ..Reply::default() })
         }
         Verb::Model(args) => model::run(&args),
         Verb::Predict(args) => predict::run(&args),
@@ -71,7 +71,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Kill(args) => kill::run(&args),
         Verb::Aws(args) => {
             let status = sibling::AWS.pass_through(&args.arguments)?;
-            Ok(Reply { text: String::new(), failed: !status.success() })
+            Ok(Reply { failed: !status.success(), ..Reply::default() })
         }
         Verb::Parity(args) => parity::run(&args),
         Verb::Journal(Journal::Verify(args)) => journal::verify(&args),

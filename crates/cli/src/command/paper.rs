@@ -14,7 +14,7 @@ use crate::layers;
 use crate::live::account::{Place, name_of};
 use crate::live::limits;
 use crate::live::paper::{Paper, Source, usual_place};
-use crate::live::watch::{Wanted, Watch};
+use crate::live::watch::{self, Wanted, Watch};
 use crate::print::Reply;
 
 pub(super) fn run(args: &Args) -> Result<Reply> {
@@ -31,11 +31,10 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
     };
     let pace = args.sessions_per_second.map(|rate| Duration::from_secs_f64(1.0 / rate));
     let account = place.open("paper", &strategy, &config, &house.text)?;
-    account.owner()?;
-    let paper = Paper { place, account, config, inputs, location, house, source, pace, clock: now };
+    let wanted = wanted(&args.look, !matches!(source, Source::Named(_)))?;
+    let paper = Paper { place, account, config, inputs, location, house, source, pace, clock: now }.begin()?;
     let stop = stop_on_signals();
-    let replayed = !matches!(paper.source, Source::Named(_));
-    let watch = Watch::open(&wanted(&args.look, replayed), &paper.place, &paper.account, now)?;
+    let watch = Watch::open(wanted, paper.place(), paper.account(), now)?;
     let finished = paper.run(&stop, &watch);
     watch.close();
     let finished = finished?;
@@ -43,8 +42,9 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
 }
 
 /// Who looks.
-pub(super) fn wanted(look: &Look, replayed: bool) -> Wanted {
-    Wanted { page: look.page, view: look.view, by: look.by.clone(), replayed }
+pub(super) fn wanted(look: &Look, replayed: bool) -> Result<Wanted> {
+    let page = look.page.map(watch::listen).transpose()?;
+    Ok(Wanted { page, view: look.view, by: look.by.clone(), replayed })
 }
 
 /// The time by the machine's clock.

@@ -75,24 +75,24 @@ impl Place {
             .with_context(|| format!("`{}` is damaged; restore it, or begin another account", path.display()))
     }
 
-    /// The account of a run file: begun, or the one that is there.
+    /// The account of a run file: the one that is there, or one that may begin there ([`Place::keep`]).
     ///
     /// # Errors
-    /// Another account is there, or the folder cannot be written.
+    /// Another account is there.
     pub fn open(&self, broker: &str, strategy: &str, config: &RunConfig, limits: &str) -> Result<Account> {
         let folder = self.0.display();
         let mut account = begin(broker, strategy, config, limits)?;
         account.owner()?;
         if let Some(there) = self.account()? {
             for (what, there, here) in [
-                ("broker", &there.broker, &account.broker),
-                ("strategy's name", &there.strategy, &account.strategy),
-                ("run file", &there.facts.config, &account.facts.config),
-                ("limits", &there.limits, &account.limits),
+                ("broker differs", &there.broker, &account.broker),
+                ("strategy's name differs", &there.strategy, &account.strategy),
+                ("run file differs", &there.facts.config, &account.facts.config),
+                ("limits differ", &there.limits, &account.limits),
             ] {
                 if there != here {
                     bail!(
-                        "`{folder}` is an account whose {what} differs; go on with what it began with, or begin another with \
+                        "`{folder}` is an account whose {what}; go on with what it began with, or begin another with \
                          --out"
                     );
                 }
@@ -105,15 +105,18 @@ impl Place {
         let mut tag = [0; 3];
         getrandom::fill(&mut tag).context("the system has no random numbers")?;
         account.tag = hex(&tag);
-        self.keep(&account)?;
         Ok(account)
     }
 
-    /// Writes down whose the folder is.
+    /// Writes down whose the folder is, unless it stands there: only once nothing else can be wrong, because it cannot
+    /// be changed.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn keep(&self, account: &Account) -> Result<()> {
+        if self.file(ACCOUNT).exists() {
+            return Ok(());
+        }
         let text = serde_json::to_vec_pretty(account)?;
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.0)?;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use brokers::alpaca::{AlpacaBroker, Base, Credentials, Settings};
 use brokers::fix::{Config, FixBroker, Keep, Secret};
 use strategies::StrategyConfig;
@@ -18,35 +18,75 @@ use crate::folder::JOURNAL;
 /// What a FIX session needs to be told, beside its credentials.
 const FIX: &str = "fix.toml";
 
-/// Connects to a broker for an account.
-///
-/// # Errors
-/// One sentence.
-pub fn connect(broker: BrokerName, place: &Place) -> Result<Box<dyn Broker + Send>> {
-    match broker {
-        BrokerName::Alpaca => {
-            let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
-            let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;
-            let base = std::env::var("APCA_API_BASE_URL");
-            let base = base.unwrap_or_else(|_| "https://paper-api.alpaca.markets".to_owned());
-            let settings = Settings::new(Base::parse(&base)?, Credentials::new(key, secret)?);
-            Ok(Box::new(AlpacaBroker::connect(settings).context("cannot begin with Alpaca")?))
-        }
-        BrokerName::Fix => {
-            let store = place.file("fix");
-            // What is not in the store passes for never sent, and would be sent again.
-            let traded = std::fs::metadata(place.file(JOURNAL)).is_ok_and(|file| file.len() > 0);
-            ensure!(
-                !traded || store.is_dir(),
-                "`{}` is gone, which says what was sent over FIX, and the account has traded; restore it from a copy, or \
-                 close everything at the broker and begin another account with --out",
-                store.display()
-            );
-            let config = session(&fix_file())?;
-            Ok(Box::new(FixBroker::start(config, Keep::Folder(store)).context("cannot begin with the FIX session")?))
+/// A broker that can be begun with: its keys and files have been read, and nothing has been written.
+#[derive(Debug)]
+pub enum Ready {
+    /// Alpaca, and where it is.
+    Alpaca(AlpacaBroker, String),
+    /// A FIX session, and where what it sends is kept.
+    Fix(Box<Config>, PathBuf),
+}
+
+impl Ready {
+    /// Reads what a broker needs for an account.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn of(broker: BrokerName, place: &Place) -> Result<Self> {
+        match broker {
+            BrokerName::Alpaca => {
+                let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
+                let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;
+                let base = std::env::var("APCA_API_BASE_URL");
+                let base = base.unwrap_or_else(|_| "https://paper-api.alpaca.markets".to_owned());
+                let settings = Settings::new(Base::parse(&base)?, Credentials::new(key, secret)?);
+                Ok(Self::Alpaca(AlpacaBroker::connect(settings).context("cannot begin with Alpaca")?, base))
+            }
+            BrokerName::Fix => {
+                let store = place.file("fix");
+                // What is not in the store passes for never sent, and would be sent again.
+                let traded = std::fs::metadata(place.file(JOURNAL)).is_ok_and(|file| file.len() > 0);
+                ensure!(
+                    !traded || store.is_dir(),
+                    "`{}` is gone, which says what was sent over FIX, and the account has traded; restore it from a copy, \
+                     or close everything at the broker and begin another account with --out",
+                    store.display()
+                );
+                let config = session(&fix_file())?;
+                FixBroker::check(&config).context(NO_FIX)?;
+                Ok(Self::Fix(Box::new(config), store))
+            }
         }
     }
+
+    /// Refuses keys that the broker does not take. A broker that is not reached is waited for later.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn admitted(&self) -> Result<()> {
+        let Self::Alpaca(broker, base) = self else { return Ok(()) };
+        if let Some(words) = broker.keys_refused() {
+            bail!(
+                "Alpaca at {base} refuses the keys ({words}); set APCA_API_KEY_ID and APCA_API_SECRET_KEY to a key and its \
+                 secret, and APCA_API_BASE_URL to the place that they are for"
+            );
+        }
+        Ok(())
+    }
+
+    /// Begins with it.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn begin(self) -> Result<Box<dyn Broker + Send>> {
+        Ok(match self {
+            Self::Alpaca(broker, _) => Box::new(broker),
+            Self::Fix(config, store) => Box::new(FixBroker::start(*config, Keep::Folder(store)).context(NO_FIX)?),
+        })
+    }
 }
+
+const NO_FIX: &str = "cannot begin with the FIX session";
 
 /// Refuses a strategy that cannot be traded at a broker as it is meant.
 ///
@@ -83,10 +123,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::at(folder.path().to_owned());
         std::fs::write(place.file(JOURNAL), "{}\n").unwrap();
-        let error = connect(BrokerName::Fix, &place).err().unwrap().to_string();
+        let error = Ready::of(BrokerName::Fix, &place).err().unwrap().to_string();
         assert!(error.contains("which says what was sent over FIX") && error.contains("restore it"), "{error}");
         std::fs::create_dir(place.file("fix")).unwrap();
-        let error = connect(BrokerName::Fix, &place).err().unwrap().to_string();
+        let error = Ready::of(BrokerName::Fix, &place).err().unwrap().to_string();
         assert!(error.contains("cannot read the FIX session"), "{error}");
     }
 }

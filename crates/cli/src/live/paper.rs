@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use domain::{Calendar, SessionDate, Strategy, Timestamp};
 use engine::{Engine, Idle, Limits, Margin};
 use journal::{FileLines, Log};
+use lake::Lake;
 use strategies::Inputs;
 use trading::feed::warm_up;
 use trading::guardian::Guardian;
@@ -66,6 +67,21 @@ pub struct Paper {
     pub clock: fn() -> Timestamp,
 }
 
+/// A paper account whose folder says whose it is.
+pub struct Begun {
+    paper: Paper,
+    head: u64,
+    recorder: Recorder,
+    known: Vec<Market>,
+    feed: Box<dyn Feed>,
+}
+
+impl std::fmt::Debug for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Begun").field("paper", &self.paper).finish_non_exhaustive()
+    }
+}
+
 type Running = Trader<Box<dyn Strategy + Send>, PaperBroker, Journal>;
 
 /// The account behind a desk, which judges every order again. Margin is the broker's business.
@@ -76,74 +92,26 @@ pub fn gate(account: &Account, limits: &Limits) -> Engine<Idle> {
 }
 
 impl Paper {
-    /// Trades until the feed ends or it is stopped; leaves tables and a tear sheet beside the journal.
+    /// Looks at the files that it needs, and only then writes down whose the folder is.
     ///
     /// # Errors
     /// One sentence.
-    pub fn run(self, stop: &Arc<AtomicBool>, watch: &Watch) -> Result<Finished> {
+    pub fn begin(self) -> Result<Begun> {
         let head = heads::hold(&self.place)?;
-        let (recorder, known) = Recorder::open(&self.place)?;
-        let mut first = Vec::new();
-        let mut feed: Box<dyn Feed> = match &self.source {
-            Source::Lake { follow } => {
-                Box::new(FromLake::after(&self.location, &self.config.data, kept::goes_on_after(&known), *follow)?)
-            }
+        let kept = self.place.account()?.map(|_| Recorder::open(&self.place)).transpose()?;
+        let after = kept.as_ref().and_then(|(_, known)| kept::goes_on_after(known));
+        let feed: Box<dyn Feed> = match &self.source {
+            Source::Lake { follow } => Box::new(FromLake::after(&self.location, &self.config.data, after, *follow)?),
             Source::Named(path) => {
-                let symbols = &self.account.facts.symbols;
-                let mut feed = feeds::named(path, symbols, kept::goes_on_after(&known), self.clock)?;
-                if known.is_empty() {
-                    first = opening(feed.as_mut(), stop)?;
-                }
-                Box::new(Before { first: first.clone().into(), feed })
+                has_history(&self.place, &self.location)?;
+                feeds::named(path, &self.account.facts.symbols, after, self.clock)?
             }
         };
-        let begins = known.iter().chain(&first).find_map(|event| match event {
-            Market::Opened(session) => Some(session.date),
-            _ => None,
-        });
-        let warm = matches!(self.source, Source::Named(_)).then_some(begins).flatten();
-        let strategy = self.strategy(warm)?;
-        let collector = Arc::new(Mutex::new(Collector::new(&self.account.facts.symbols)));
-        let obeyed = Obeyed::default();
-        let board = Arc::clone(&watch.board);
-        let mut trader = self.trader(strategy, &recorder)?.observed(observer(&collector, &obeyed, &board));
-        let live = matches!(self.source, Source::Named(_) | Source::Lake { follow: true });
-        let mut drive = Drive {
-            place: self.place.clone(),
-            deposit: self.account.facts.cash,
-            recorder,
-            heads: FileLines::open(&self.place.file(HEADS))?,
-            head,
-            requests: Requests::of(&self.place, &obeyed),
-            guardian: Guardian::new(self.house.ladders.clone()),
-            pace: self.pace,
-            clock: live.then_some(self.clock),
-            flatten: None,
-            unreadable: false,
-            differences: 0,
-            trouble: None,
-            stop: Arc::clone(stop),
-            seen: watch.seen(self.clock),
-            collector: Arc::clone(&collector),
-        };
-        drive.run(&mut trader, &known, feed.as_mut())?;
-        let open_trades = trader.engine().open_trades()?;
-        let ending = Ending {
-            journal_sha256: trader.log().digest().to_string(),
-            ambiguous_bars: trader.desk().broker().ambiguous_bars(),
-            open_trades,
-        };
-        // What waits in the journal is written before the report vouches for it.
-        drop(trader);
-        drop(drive);
-        let collected = std::mem::replace(
-            &mut *collector.lock().unwrap_or_else(PoisonError::into_inner),
-            Collector::new(&self.account.facts.symbols),
-        );
-        let collected = collected.finish(&ending.open_trades);
-        folder::beside_journal(&self.account.facts, ending, collected, self.place.folder())
+        self.config.strategy.build(self.account.facts.symbols.len(), self.inputs.clone())?;
+        self.place.keep(&self.account)?;
+        let (recorder, known) = kept.map_or_else(|| Recorder::open(&self.place), Ok)?;
+        Ok(Begun { paper: self, head, recorder, known, feed })
     }
-
     fn strategy(&self, warm: Option<SessionDate>) -> Result<Box<dyn Strategy + Send>> {
         let instruments = self.account.facts.symbols.len();
         let mut strategy = self.config.strategy.build(instruments, self.inputs.clone())?;
@@ -169,6 +137,78 @@ impl Paper {
     }
 }
 
+impl Begun {
+    /// Its folder.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.paper.place
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.paper.account
+    }
+
+    /// Trades until the feed ends or it is stopped; leaves tables and a tear sheet beside the journal.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn run(self, stop: &Arc<AtomicBool>, watch: &Watch) -> Result<Finished> {
+        let Self { paper: this, head, recorder, known, mut feed } = self;
+        let mut first = Vec::new();
+        if known.is_empty() && matches!(this.source, Source::Named(_)) {
+            first = opening(feed.as_mut(), stop)?;
+        }
+        let mut feed = Before { first: first.clone().into(), feed };
+        let begins = known.iter().chain(&first).find_map(|event| match event {
+            Market::Opened(session) => Some(session.date),
+            _ => None,
+        });
+        let warm = matches!(this.source, Source::Named(_)).then_some(begins).flatten();
+        let strategy = this.strategy(warm)?;
+        let collector = Arc::new(Mutex::new(Collector::new(&this.account.facts.symbols)));
+        let obeyed = Obeyed::default();
+        let board = Arc::clone(&watch.board);
+        let mut trader = this.trader(strategy, &recorder)?.observed(observer(&collector, &obeyed, &board));
+        let live = matches!(this.source, Source::Named(_) | Source::Lake { follow: true });
+        let mut drive = Drive {
+            place: this.place.clone(),
+            deposit: this.account.facts.cash,
+            recorder,
+            heads: FileLines::open(&this.place.file(HEADS))?,
+            head,
+            requests: Requests::of(&this.place, &obeyed),
+            guardian: Guardian::new(this.house.ladders.clone()),
+            pace: this.pace,
+            clock: live.then_some(this.clock),
+            flatten: None,
+            unreadable: false,
+            differences: 0,
+            trouble: None,
+            stop: Arc::clone(stop),
+            seen: watch.seen(this.clock),
+            collector: Arc::clone(&collector),
+        };
+        drive.run(&mut trader, &known, &mut feed)?;
+        let open_trades = trader.engine().open_trades()?;
+        let ending = Ending {
+            journal_sha256: trader.log().digest().to_string(),
+            ambiguous_bars: trader.desk().broker().ambiguous_bars(),
+            open_trades,
+        };
+        // What waits in the journal is written before the report vouches for it.
+        drop(trader);
+        drop(drive);
+        let collected = std::mem::replace(
+            &mut *collector.lock().unwrap_or_else(PoisonError::into_inner),
+            Collector::new(&this.account.facts.symbols),
+        );
+        let collected = collected.finish(&ending.open_trades);
+        folder::beside_journal(&this.account.facts, ending, collected, this.place.folder())
+    }
+}
+
 /// What the strategy of an account saw before its first session, where anything was kept of it.
 ///
 /// # Errors
@@ -181,6 +221,17 @@ pub fn history_kept(place: &Place) -> Result<Option<Vec<Market>>> {
     };
     let events = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
     events.map(Some).with_context(|| format!("`{}` was changed; restore it", path.display()))
+}
+
+/// Refuses a lake that cannot tell the history that a new account is to see.
+///
+/// # Errors
+/// It cannot be read.
+pub fn has_history(place: &Place, location: &str) -> Result<()> {
+    if history_kept(place)?.is_none() {
+        Lake::open(location)?;
+    }
+    Ok(())
 }
 
 /// Keeps what the lake knew before the first session, so that a restart shows the strategy the same.

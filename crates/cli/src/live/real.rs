@@ -97,7 +97,7 @@ impl Real {
     pub fn obey(self, wait: Duration) -> Result<Option<String>> {
         let stop = Arc::new(AtomicBool::new(false));
         let clock = self.clock;
-        let nobody = Watch::open(&Wanted::default(), &self.place, &self.account, clock)?;
+        let nobody = Watch::open(Wanted::default(), &self.place, &self.account, clock)?;
         let (mut trader, mut drive) = self
             .begin(&stop, &nobody, |known| known.context("the account has never traded: there is nothing to close"))?;
         let begun = Instant::now();
