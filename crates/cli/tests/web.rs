@@ -282,6 +282,12 @@ fn what_is_asked_is_checked_here_too_and_handed_over_once() {
     let cancel = json!({"id": "wish-0002", "wish": control("cancel", "Ann", "")});
     assert_eq!([ask(&cancel), ask(&cancel), ask(&cancel)], [202; 3]);
     assert_eq!(page.asked().len(), 1);
+    // A name that stands for another wish is no way to ask.
+    let other = json!({"id": "wish-0002", "confirm": "FLATTEN", "wish": control("flatten", "Ann", "")});
+    let answer = page.wish(&format!("{folder}ask"), &cookie, &[], &other);
+    assert!(answer.status == 409 && answer.body.contains("give it an id of its own"), "{answer:?}");
+    assert_eq!(ask(&cancel), 202);
+    assert_eq!(page.asked(), []);
 }
 
 #[test]

@@ -105,7 +105,8 @@ struct Page {
     /// Folder of the page and of its cookie.
     folder: String,
     clock: fn() -> Timestamp,
-    done: Mutex<VecDeque<String>>,
+    /// What was handed over, by its name.
+    done: Mutex<VecDeque<(String, Wish)>>,
 }
 
 /// Serves the page until it is dropped.
@@ -353,22 +354,28 @@ async fn asked(State(page): State<Arc<Page>>, headers: HeaderMap, body: Bytes) -
         return Err(turned(StatusCode::UNPROCESSABLE_ENTITY, format!("type {CONFIRMATION} to confirm")));
     }
     let wish = sent.wish.checked().map_err(|unfit| turned(StatusCode::UNPROCESSABLE_ENTITY, unfit.to_string()))?;
-    let once = move || -> anyhow::Result<()> {
+    // False where another wish has that name.
+    let once = move || -> anyhow::Result<bool> {
         let mut done = page.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if !done.contains(&sent.id) {
-            (page.submit)(wish)?;
-            if done.len() == WISHES {
-                done.pop_front();
-            }
-            done.push_back(sent.id);
+        if let Some((_, before)) = done.iter().find(|(id, _)| *id == sent.id) {
+            return Ok(*before == wish);
         }
-        Ok(())
+        (page.submit)(wish.clone())?;
+        if done.len() == WISHES {
+            done.pop_front();
+        }
+        done.push_back((sent.id, wish));
+        Ok(true)
     };
     match tokio::task::spawn_blocking(once).await.map_err(Into::into).and_then(|done| done) {
-        Ok(()) => {
+        Ok(true) => {
             Ok((StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], r#"{"asked":true}"#)
                 .into_response())
         }
+        Ok(false) => Err(turned(
+            StatusCode::CONFLICT,
+            "something else was asked under this id, and this was not: give it an id of its own",
+        )),
         Err(error) => Err(turned(StatusCode::SERVICE_UNAVAILABLE, plain(&format!("NOTHING WAS ASKED: {error:#}")))),
     }
 }
