@@ -789,6 +789,9 @@ fn a_kill_closes_what_the_broker_holds_and_not_what_our_books_say() {
     let done = meanwhile(&mut other, command, "2013-03-11", 400);
     assert!(done.status.success(), "{} {}", said(&done), stderr(&done));
     assert!(said(&done).contains("the broker's books counted: IBM: 100 here, 0 at the broker"), "{}", said(&done));
+    let shown = place.done(&["journal", "show", "trading/alpaca-run"]);
+    let words = "put right after the broker: IBM, 100 here and 0 at the broker, the difference valued at ";
+    assert!(shown.contains(words), "{shown}");
     assert_eq!(held(&other), ["0", "0"], "{}", said(&done));
     let working = other.handle.look(|floor| floor.broker().working_ids().count());
     assert_eq!(working, 0);
@@ -907,6 +910,9 @@ fn a_live_journal_replays_through_flat_and_an_early_acceptance_waits() {
     assert!(at("put right after the broker: cash") < at("corrections accepted"), "{shown}");
     assert!(at("control: cancel") < at("control: normal") && at("control: normal") < at("corrections accepted"));
     assert!(shown.contains("filled 100 IBM") && shown.contains("filled -100 IBM"), "{shown}");
+    assert!(shown.contains("put right after the broker: cash, 40000 here and 50000 at the broker"), "{shown}");
+    // What a correction brings is explained.
+    place.done(&["parity", "trading/alpaca-run"]);
     let replayed = place.done(&["journal", "replay", "trading/alpaca-run"]);
     assert!(replayed.contains("came out again"), "{replayed}");
     place.done(&["journal", "verify", "trading/alpaca-run"]);
@@ -1066,4 +1072,112 @@ fn parity_itemises_every_cent_between_an_account_and_the_simulator() {
     // The lake has no such sessions: that is a difference of data.
     assert!(answer["by_cause"].get("data").is_some(), "{answer}");
     place.fails(&["parity", "lake"], &["`lake` is no account"]);
+    // A session that is still open is left out.
+    let part = moved.iter().take(moved.len() - 4).cloned().collect::<Vec<_>>();
+    fs::write(place.path("prices.jsonl"), part.join("\n") + "\n").unwrap();
+    place.done(&["paper", "run.toml", "--feed", "prices.jsonl", "--name", "open"]);
+    let answer = parity("paper-open");
+    adds_up(&answer);
+    assert_eq!(answer["open"], "2013-03-07");
+    let text = place.done(&["parity", "trading/paper-open"]);
+    assert!(text.contains("the session 2013-03-07 is still open, and left out"), "{text}");
+}
+
+#[test]
+fn parity_holds_the_account_against_its_proofs_and_calls_nothing_rounding_that_is_none() {
+    let place = Place::with_lake();
+    place.done(&["paper", "run.toml", "--set", "data.to=2001-06-29"]);
+    let parity = ["parity", "trading/paper-run"];
+    place.done(&parity);
+    let [journal, heads, market] =
+        ["journal", "heads", "market"].map(|name| place.path(&format!("trading/paper-run/{name}.jsonl")));
+    let text = fs::read_to_string(&journal).unwrap();
+    let last = text.trim_end().lines().last().unwrap();
+    let cash = last.rsplit_once("\"cash\":\"").unwrap().1.split('"').next().unwrap();
+    let more = Money::parse(cash).unwrap().add(Money::parse("20000").unwrap()).unwrap();
+    let edited = last.replace(&format!("\"cash\":\"{cash}\""), &format!("\"cash\":\"{more}\""));
+    fs::write(&journal, text.replace(last, &edited)).unwrap();
+    place.fails(&parity, &["is not the one that", "was written anew"]);
+    // Somebody wrote the head anew as well.
+    let heads_text = fs::read_to_string(&heads).unwrap();
+    let hash = |line: &str| -> String {
+        sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(line))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    assert!(heads_text.contains(&hash(last)));
+    fs::write(&heads, heads_text.replace(&hash(last), &hash(&edited))).unwrap();
+    let done = place.run(&parity);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("unexplained: 20000") && !said.contains("rounding"), "{said}");
+    assert!(
+        stderr(&done).starts_with("error: ") && stderr(&done).contains("a difference of 20000"),
+        "{}",
+        stderr(&done)
+    );
+    fs::write(&journal, &text).unwrap();
+    fs::write(&heads, &heads_text).unwrap();
+    place.done(&parity);
+    // A market that is not what the journal was made from.
+    let told = fs::read_to_string(&market).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let bar = lines.iter().position(|line| line.contains("\"bar\"") && line.contains("\"instrument\":0")).unwrap();
+    fs::write(&market, [&lines[..bar], &lines[bar + 1..]].concat().join("\n") + "\n").unwrap();
+    place.fails(&parity, &["market.jsonl` does not fit the journal", "the bar of IBM"]);
+    fs::write(&market, told.replacen("\"volume\":", "\"volume\":1", 1)).unwrap();
+    place.fails(&parity, &["does not fit the journal", "restore it from a copy"]);
+}
+
+#[test]
+fn every_head_is_held_against_the_journal_and_none_may_be_missing() {
+    let place = Place::with_lake();
+    let paper = ["paper", "run.toml", "--set", "data.to=2001-06-29"];
+    place.done(&paper);
+    let verify = ["journal", "verify", "trading/paper-run"];
+    let heads = place.path("trading/paper-run/heads.jsonl");
+    let text = fs::read_to_string(&heads).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let middle = lines[lines.len() / 2];
+    let digit = if middle.ends_with("0\"}") { "1\"}" } else { "0\"}" };
+    let edited = format!("{}{digit}", &middle[..middle.len() - 3]);
+    fs::write(&heads, text.replace(middle, &edited)).unwrap();
+    place.fails(&paper, &["has another step", "than `heads.jsonl` beside it says"]);
+    place.fails(&verify, &["is not the one that"]);
+    // In another order they are nobody's.
+    let mut swapped = lines.clone();
+    swapped.swap(3, 4);
+    fs::write(&heads, swapped.join("\n") + "\n").unwrap();
+    for arguments in [&paper[..], &verify] {
+        place.fails(arguments, &["heads.jsonl` was changed; restore it"]);
+    }
+    for gone in [true, false] {
+        if gone {
+            fs::remove_file(&heads).unwrap()
+        } else {
+            fs::write(&heads, "").unwrap()
+        }
+        for arguments in [&paper[..], &verify, &["parity", "trading/paper-run"]] {
+            place.fails(arguments, &["heads.jsonl` is gone or empty", "closed sessions", "restore it from a copy"]);
+        }
+    }
+    fs::write(&heads, &text).unwrap();
+    place.done(&paper);
+    place.done(&verify);
+    // The words of both fit together where the last line is cut off.
+    let journal = place.path("trading/paper-run/journal.jsonl");
+    let whole = fs::read(&journal).unwrap();
+    fs::write(&journal, &whole[..whole.len() - 10]).unwrap();
+    let last = whole.split(|byte| *byte == b'\n').count() - 2;
+    place.fails(&verify, &["is cut off", &format!("knows of step {last}"), "restore it from a copy"]);
+    place.fails(&paper, &[&format!("and there was a step {last}"), "restore it from a copy"]);
+    // One that no head knows of is mended.
+    fs::write(&journal, [&whole[..], b"{\"seq\":"].concat()).unwrap();
+    place.fails(&verify, &["is cut off", "an account mends it when it is started again"]);
+    place.done(&paper);
+    assert_eq!(fs::read(&journal).unwrap(), whole);
+    // A journal of no account has none.
+    place.done(&["backtest", "run.toml", "--set", "data.to=2001-06-29", "--out", "backtest"]);
+    place.done(&["journal", "verify", "backtest"]);
 }

@@ -3,7 +3,7 @@
 //!
 //! Fills of an instrument are paired in their order, share for share. What a pair differs by is its price or its session;
 //! a share that only one run traded is valued at the last price. So the items add up to the difference in equity, but
-//! for rounding, which is an item as well.
+//! for rounding, which is an item as well. What is left beyond that is explained by nothing, and said so.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -30,8 +30,10 @@ pub enum Cause {
     Income,
     /// Put right after the broker's books.
     Correction,
-    /// What exact amounts lose in cents.
+    /// What exact amounts lose at their last digit.
     Rounding,
+    /// Nothing that either run tells.
+    Unexplained,
 }
 
 impl fmt::Display for Cause {
@@ -45,6 +47,7 @@ impl fmt::Display for Cause {
             Self::Income => "income",
             Self::Correction => "correction",
             Self::Rounding => "rounding",
+            Self::Unexplained => "unexplained",
         })
     }
 }
@@ -82,6 +85,8 @@ pub struct Tally {
     income: BTreeMap<(SessionDate, u32), Money>,
     corrections: Vec<(SessionDate, Option<u32>, Money)>,
     equity: Money,
+    /// What rounding may have made of it at most.
+    rounding: Notional,
 }
 
 impl Tally {
@@ -103,11 +108,13 @@ impl Tally {
             Event::Filled(fill) => self.fill(fill.instrument, fill.session, fill.quantity, fill.price)?,
             Event::Action(action) => {
                 let id = action.instrument;
+                let mut rounding = self.rounding;
                 let position = self.positions.get(&id.0).copied().unwrap_or_default();
                 match action.kind {
                     ActionKind::Split { ratio } => {
                         for fill in self.fills.entry(id.0).or_default() {
                             (fill.quantity, fill.price) = (ratio.quantity(fill.quantity)?, ratio.price(fill.price)?);
+                            rounding = rounding.plus(last_digits(fill.quantity, fill.price));
                         }
                         self.positions.insert(id.0, ratio.quantity(position)?);
                         if let Some(mark) = self.marks.get_mut(&id.0) {
@@ -122,6 +129,7 @@ impl Tally {
                     }
                     ActionKind::Delisting { .. } | ActionKind::Dividend { .. } => {}
                 }
+                self.rounding = rounding;
             }
             Event::Corrected(engine::Correction::Position { instrument, ours, theirs, price }) => {
                 if let Some(session) = self.session {
@@ -136,6 +144,7 @@ impl Tally {
                     self.equity = Notional::from(*cash).plus(*net).to_money()?;
                 }
                 Record::Ledger(entry) => {
+                    self.rounding = self.rounding.plus(CASH_ROUNDING.into());
                     let at = (entry.session, entry.instrument.map_or(u32::MAX, |id| id.0));
                     match entry.kind {
                         LedgerKind::Fee => add(self.fees.entry(at).or_default(), entry.amount)?,
@@ -168,6 +177,7 @@ impl Tally {
         let position = self.positions.entry(instrument.0).or_default();
         *position = position.add(quantity)?;
         self.fills.entry(instrument.0).or_default().push(Traded { session, quantity, price });
+        self.marks.insert(instrument.0, price);
         Ok(())
     }
 
@@ -176,6 +186,14 @@ impl Tally {
     pub fn equity(&self) -> Money {
         self.equity
     }
+}
+
+/// What a movement of cash loses at most: the last digit of an amount.
+const CASH_ROUNDING: Money = Money::from_units(1);
+
+/// What a quantity and a price of a restated fill may have lost, as money.
+fn last_digits(quantity: Quantity, price: Price) -> Notional {
+    price.times(Quantity::from_units(1)).plus(Price::from_units(1).times(quantity.abs()))
 }
 
 fn add(sum: &mut Money, amount: Money) -> Result<(), Overflow> {
@@ -221,7 +239,15 @@ pub fn compare(first: &Tally, second: &Tally) -> Result<Vec<Item>, Overflow> {
     for item in &items {
         rest = rest.sub(item.amount)?;
     }
-    push(&mut items, None, None, Cause::Rounding, rest, "amounts are rounded once per movement of cash".to_owned());
+    // Both equities and every item are rounded as well.
+    let amounts = i64::try_from(items.len()).unwrap_or(i64::MAX).saturating_add(2);
+    let rounding = first.rounding.plus(second.rounding).plus(Money::from_units(amounts).into());
+    let (cause, what) = if Notional::from(rest).abs() <= rounding {
+        (Cause::Rounding, "amounts are rounded once per movement of cash")
+    } else {
+        (Cause::Unexplained, "nothing that the two tell makes this difference")
+    };
+    push(&mut items, None, None, cause, rest, what.to_owned());
     items.sort_by_key(|item| (item.session.is_none(), item.session, item.instrument, item.cause));
     Ok(items)
 }
@@ -380,6 +406,15 @@ mod tests {
         let found = items(&one.ends("1100"), &other.ends("1200"));
         // Valued at the last price, 13: the first lacks 400 and was spared 300.
         assert_eq!(found, [(Cause::Order, "-400".to_owned()), (Cause::Order, "300".to_owned())]);
+    }
+
+    #[test]
+    fn what_rounding_cannot_have_made_is_explained_by_nothing() {
+        let run = || Run::new().fill(0, 100, "9").booked(0, LedgerKind::Trade, "-900");
+        let found = |equity| items(&run().ends(equity), &run().ends("1000"));
+        assert_eq!(found("1000.000004"), [(Cause::Rounding, "0.000004".to_owned())]);
+        assert_eq!(found("1000.01"), [(Cause::Unexplained, "0.01".to_owned())]);
+        assert_eq!(found("980"), [(Cause::Unexplained, "-20".to_owned())]);
     }
 
     #[test]

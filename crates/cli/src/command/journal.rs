@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use domain::{Calendar, Strategy, Symbol};
-use engine::{Cancels, Engine, Event, Limits, Record};
-use journal::{Lines, LinesError, Log};
+use engine::{Cancels, Correction, Engine, Event, Limits, Record};
+use journal::{JournalError, Lines, LinesError, Log};
 use serde::Serialize;
 use trading::feed::warm_up;
 
@@ -15,7 +15,7 @@ use crate::args::{JournalReplay, JournalShow, JournalVerify};
 use crate::backtest::Facts;
 use crate::config::RunConfig;
 use crate::folder::{self, JOURNAL, MANIFEST};
-use crate::live::account::Place;
+use crate::live::account::{ACCOUNT, Place};
 use crate::live::heads::{self, HEADS};
 use crate::live::limits;
 use crate::live::paper::history_kept;
@@ -47,41 +47,17 @@ struct Verified {
 
 pub(super) fn verify(args: &JournalVerify) -> Result<Reply> {
     let file = file_of(&args.path);
-    let mut reader = open(&args.path)?;
     let heads_file = args.heads.clone().unwrap_or_else(|| file.with_file_name(HEADS));
     ensure!(args.heads.is_none() || heads_file.is_file(), "there is no `{}`", heads_file.display());
-    let heads = heads::read(&heads_file)?;
+    let Proof { run_id, steps, sha256, heads, .. } = prove(&file, &heads_file)?;
     let mut against = Vec::new();
-    let (mut steps, mut next) = (0, heads.iter().peekable());
-    while let Some(entry) = reader.next() {
-        steps = entry.with_context(|| cannot_use(&file))?.seq;
-        while let Some(head) = next.next_if(|head| head.seq == steps) {
-            let sha256 = reader.digest().to_string();
-            ensure!(
-                head.sha256 == sha256,
-                "step {steps} of `{}` is not the one that `{}` has: the journal was written anew",
-                file.display(),
-                heads_file.display()
-            );
-        }
+    if heads > 0 {
+        against.push(format!("{heads} heads in {}", heads_file.display()));
     }
-    if let Some(head) = next.peek() {
-        bail!(
-            "`{}` ends with step {steps}, and `{}` knows of step {}: the end was cut off",
-            file.display(),
-            heads_file.display(),
-            head.seq
-        );
-    }
-    if !heads.is_empty() {
-        against.push(format!("{} heads in {}", heads.len(), heads_file.display()));
-    }
-    let sha256 = reader.digest().to_string();
     if let Some(expected) = &args.expect {
         ensure!(*expected == sha256, "the journal ends with {sha256}, and not with {expected}");
         against.push("the hash given".to_owned());
     }
-    let run_id = reader.header().run_id.clone();
     let answer = Verified { journal: file, run_id, steps, sha256, against };
     if args.json {
         return Reply::json(&answer);
@@ -94,6 +70,63 @@ pub(super) fn verify(args: &JournalVerify) -> Result<Reply> {
         answer.steps,
         answer.sha256,
     )))
+}
+
+/// What a journal that is whole comes to.
+pub(super) struct Proof {
+    run_id: String,
+    steps: u64,
+    sha256: String,
+    /// How many heads it was held against.
+    heads: usize,
+    /// Step that closed the last session.
+    pub(super) closed: Option<u64>,
+}
+
+/// Holds a journal against itself and its heads.
+pub(super) fn prove(file: &Path, heads_file: &Path) -> Result<Proof> {
+    let mut reader = open(file)?;
+    let heads = heads::read(heads_file)?;
+    let (mut steps, mut closes, mut closed, mut next) = (0, 0, None, heads.iter().peekable());
+    while let Some(entry) = reader.next() {
+        if let (Err(JournalError::Torn { line }), Some(head)) = (&entry, heads.last())
+            && head.seq >= line - 1
+        {
+            bail!(
+                "line {line} of `{}` is cut off, and `{}` knows of step {}; restore it from a copy",
+                file.display(),
+                heads_file.display(),
+                head.seq
+            );
+        }
+        let entry = entry.with_context(|| cannot_use(file))?;
+        steps = entry.seq;
+        if entry.event == Event::SessionClosed {
+            (closes, closed) = (closes + 1, Some(steps));
+        }
+        while let Some(head) = next.next_if(|head| head.seq == steps) {
+            let sha256 = reader.digest().to_string();
+            ensure!(
+                head.sha256 == sha256,
+                "step {steps} of `{}` is not the one that `{}` has: the journal was written anew",
+                file.display(),
+                heads_file.display()
+            );
+        }
+    }
+    if let Some(head) = next.peek() {
+        bail!(
+            "`{}` ends with step {steps}, and `{}` knows of step {}: the end was cut off; restore it from a copy",
+            file.display(),
+            heads_file.display(),
+            head.seq
+        );
+    }
+    if file.with_file_name(ACCOUNT).exists() {
+        heads::are_there(&heads, heads_file, closes)?;
+    }
+    let (run_id, sha256) = (reader.header().run_id.clone(), reader.digest().to_string());
+    Ok(Proof { run_id, steps, sha256, heads: heads.len(), closed })
 }
 
 pub(super) fn show(args: &JournalShow) -> Result<Reply> {
@@ -136,7 +169,7 @@ fn event(event: &Event, symbols: &[Symbol]) -> Option<String> {
         }
         Event::OrderEnded { order, reason } => format!("order {:x} ended: {}", order.0, word(reason)),
         Event::Control(mode) => format!("control: {mode}"),
-        Event::Corrected(correction) => format!("put right after the broker: {}", word(correction)),
+        Event::Corrected(correction) => format!("put right after the broker: {}", corrected(correction, symbols)),
         Event::Accepted => "corrections accepted".to_owned(),
         Event::Reenabled => "enabled again".to_owned(),
         Event::Feed { instrument, stale } => {
@@ -149,6 +182,17 @@ fn event(event: &Event, symbols: &[Symbol]) -> Option<String> {
             return None;
         }
     })
+}
+
+fn corrected(correction: &Correction, symbols: &[Symbol]) -> String {
+    match correction {
+        Correction::Position { instrument, ours, theirs, price } => {
+            let symbol = name(symbols, *instrument);
+            format!("{symbol}, {ours} here and {theirs} at the broker, the difference valued at {price}")
+        }
+        Correction::Cash { ours, theirs } => format!("cash, {ours} here and {theirs} at the broker"),
+        Correction::Foreign => "something that is not of this run".to_owned(),
+    }
 }
 
 fn word(value: &impl Serialize) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use domain::{Calendar, Money, SessionDate, Strategy};
+use domain::{Bar, Calendar, CorporateAction, InstrumentId, Money, SessionDate, Strategy, Symbol};
 use engine::{Cancels, Engine, Event};
 use serde::Serialize;
 use simulator::{Market as Recorded, Venue};
@@ -16,7 +16,8 @@ use crate::args::Parity as Args;
 use crate::config::{Data, RunConfig};
 use crate::folder::JOURNAL;
 use crate::live::account::{Account, Place};
-use crate::live::kept::told;
+use crate::live::heads::HEADS;
+use crate::live::kept::{MARKET, told};
 use crate::live::paper::history_kept;
 use crate::live::{feeds, limits};
 use crate::print::{Reply, table};
@@ -26,6 +27,8 @@ struct Answer {
     account: Money,
     simulated: Money,
     difference: Money,
+    /// The session that is still open, and left out.
+    open: Option<SessionDate>,
     by_cause: BTreeMap<String, Money>,
     items: Vec<Named>,
 }
@@ -44,20 +47,27 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
     let Some(account) = place.account()? else {
         bail!("`{}` is no account; give the folder that `algotrading paper` or `live` wrote", args.folder.display());
     };
-    let mut live = Tally::new(account.facts.cash);
     let path = place.file(JOURNAL);
+    let proof = super::journal::prove(&path, &place.file(HEADS))?;
+    let Some(closed) = proof.closed else {
+        bail!("the account has closed no session yet: there is nothing to compare")
+    };
     let cannot_use = || format!("cannot use the journal `{}`", path.display());
-    let mut last = None;
+    let mut live = Tally::new(account.facts.cash);
+    let (mut last, mut open, mut seen) = (None, None, Seen::default());
     for entry in journal::open(&path).with_context(cannot_use)? {
         let entry = entry.with_context(cannot_use)?;
-        if let Event::SessionOpened(session) = entry.event {
-            last = Some(session.date);
+        let opened = if let Event::SessionOpened(session) = entry.event { Some(session.date) } else { None };
+        if entry.seq > closed {
+            open = opened.or(open);
+            continue;
         }
+        last = opened.or(last);
+        seen.saw(&entry.event);
         live.observe(&entry.event, &entry.records)?;
     }
-    let told = told(&place)?;
-    let Some(last) = last else { bail!("the account has not traded yet") };
-    let told = recorded(&told, last)?;
+    let Some(last) = last else { bail!("the account has closed no session yet: there is nothing to compare") };
+    let told = seen.told(&place, &account.facts.symbols, last)?;
     let first = told.bars().first().map(|bar| bar.session).context("the account has seen no session whole yet")?;
     let market = from_lake(&account, &args.lake.lake, first, last)?;
     let simulated = simulate(&place, &account, &args.lake.lake, &told)?;
@@ -65,7 +75,7 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
     // What the simulator makes of other prices is a difference of data, whatever it traded.
     let mut items = compare(&live, &simulated)?;
     items.extend(compare(&simulated, &now)?.into_iter().map(|item| match item.cause {
-        Cause::Rounding => item,
+        Cause::Rounding | Cause::Unexplained => item,
         cause => Item {
             cause: Cause::Data,
             what: format!("prices as the lake has them now: {cause}, {}", item.what),
@@ -90,15 +100,24 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
         account: account_equity,
         simulated: simulated_equity,
         difference: account_equity.sub(simulated_equity)?,
+        open,
         by_cause,
         items: named.collect(),
     };
-    if args.json { Reply::json(&answer) } else { Ok(Reply::ok(text(&answer))) }
+    let mut reply = if args.json { Reply::json(&answer)? } else { Reply::ok(text(&answer)) };
+    if let Some(amount) = answer.by_cause.get(&Cause::Unexplained.to_string()) {
+        reply.failed = true;
+        reply.said = format!("error: nothing that the account and the simulator tell makes a difference of {amount}\n");
+    }
+    Ok(reply)
 }
 
 fn text(answer: &Answer) -> String {
     let Answer { account, simulated, difference, .. } = answer;
     let mut text = format!("equity {account}, in the simulator {simulated}: a difference of {difference}\n");
+    if let Some(open) = answer.open {
+        text.push_str(&format!("the session {open} is still open, and left out\n"));
+    }
     if answer.items.is_empty() {
         return text;
     }
@@ -118,22 +137,57 @@ fn text(answer: &Answer) -> String {
     text
 }
 
-/// The sessions that were told whole, as a market.
-fn recorded(events: &[Market], last: SessionDate) -> Result<Recorded> {
-    let (mut bars, mut actions, mut restated) = (Vec::new(), Vec::new(), Vec::new());
-    for event in events {
+/// What of the market the journal has.
+#[derive(Default)]
+struct Seen {
+    bars: BTreeMap<(SessionDate, InstrumentId), Bar>,
+    actions: Vec<CorporateAction>,
+}
+
+impl Seen {
+    fn saw(&mut self, event: &Event) {
         match event {
-            Market::Bar { bar, traded } if bar.session <= last && !bars.contains(bar) => {
-                bars.push(*bar);
-                if traded != bar {
-                    restated.push(*traded);
-                }
-            }
-            Market::Action(action) if action.ex_date <= last && !actions.contains(action) => actions.push(*action),
+            Event::Bar(bar) => drop(self.bars.insert((bar.session, bar.instrument), *bar)),
+            Event::Action(action) => self.actions.push(*action),
             _ => {}
         }
     }
-    Ok(Recorded::new(Calendar::nyse(), bars, actions, restated)?)
+
+    /// The same as it was told, as a market; what is told twice counts once.
+    fn told(&self, place: &Place, symbols: &[Symbol], last: SessionDate) -> Result<Recorded> {
+        let (mut bars, mut actions, mut restated) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut strange = None;
+        for event in told(place)? {
+            match event {
+                Market::Bar { bar, traded } if bar.session <= last => {
+                    let key = (bar.session, bar.instrument);
+                    if self.bars.get(&key) != Some(&bar) {
+                        strange.get_or_insert(key);
+                    } else if bars.insert(key, bar).is_none() && traded != bar {
+                        restated.push(traded);
+                    }
+                }
+                Market::Action(action) if action.ex_date <= last && !actions.contains(&action) => actions.push(action),
+                _ => {}
+            }
+        }
+        let lacks = self.bars.keys().find(|key| !bars.contains_key(key)).copied();
+        let extra = strange.filter(|key| !bars.contains_key(key));
+        let action = self.actions.iter().find(|action| !actions.contains(action));
+        let action = action.or_else(|| actions.iter().find(|action| !self.actions.contains(action)));
+        let action = action.map(|action| (action.ex_date, action.instrument));
+        for (what, found) in [("bar", lacks.or(extra)), ("corporate action", action)] {
+            if let Some((session, instrument)) = found {
+                let symbol = symbols.get(instrument.index()).map_or("?", Symbol::as_str);
+                bail!(
+                    "`{}` does not fit the journal beside it: the {what} of {symbol} on {session} is another, or stands in \
+                     one of them alone; restore it from a copy",
+                    place.file(MARKET).display()
+                );
+            }
+        }
+        Ok(Recorded::new(Calendar::nyse(), bars.into_values().collect(), actions, restated)?)
+    }
 }
 
 fn from_lake(account: &Account, location: &str, first: SessionDate, last: SessionDate) -> Result<Recorded> {

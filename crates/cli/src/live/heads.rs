@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use journal::{Lines, Log};
@@ -46,57 +46,86 @@ pub fn read(path: &Path) -> Result<Vec<Head>> {
     };
     let whole = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let heads = whole.map(serde_json::from_slice).collect::<Result<Vec<Head>, _>>();
-    heads.with_context(|| format!("`{}` was changed; restore it", path.display()))
+    let changed = || format!("`{}` was changed; restore it", path.display());
+    let heads = heads.with_context(changed)?;
+    ensure!(heads.is_sorted_by(|one, next| one.seq < next.seq), changed());
+    Ok(heads)
 }
 
-/// Holds the journal of an account against its last head, before anybody appends to it.
-///
-/// Gives the number of the head's step.
+/// Refuses heads that are gone: nothing then shows whether the end of a journal with so many closed sessions is there.
 ///
 /// # Errors
-/// Steps are missing, or are others than there were.
-pub fn hold(place: &Place) -> Result<u64> {
-    let journal = place.file(JOURNAL);
-    let last = read(&place.file(HEADS))?.pop();
-    let told = fs::metadata(place.file(MARKET)).is_ok_and(|file| file.len() > 0);
-    let (lines, line) = lines_up_to(&journal, last.as_ref().map_or(u64::MAX, |head| head.seq))?;
-    let restore = |what: String| restore(&journal, &what);
-    ensure!(lines > 0 || !told && last.is_none(), restore("has no step, and the account has traded".to_owned()));
-    let Some(head) = last else { return Ok(0) };
-    let Some(line) = line else {
-        bail!(restore(format!("ends with step {}, and there was a step {}", lines.saturating_sub(1), head.seq)))
-    };
+/// They are.
+pub fn are_there(heads: &[Head], path: &Path, closed: u64) -> Result<()> {
+    // A program may have been stopped between a first close and its head; the file is there before either.
+    let lost = heads.is_empty() && closed > u64::from(path.exists());
     ensure!(
-        hex(&Sha256::digest(&line)) == head.sha256,
-        restore(format!("has another step {} than there was", head.seq))
+        !lost,
+        "`{}` is gone or empty, and the journal beside it has {}: nothing shows whether its end is there; restore it from \
+         a copy, or begin another account with --out",
+        path.display(),
+        if closed == 1 { "a closed session".to_owned() } else { format!("{closed} closed sessions") }
     );
-    Ok(head.seq)
+    Ok(())
 }
 
-fn restore(journal: &Path, what: &str) -> String {
-    format!(
-        "`{}` {what} (`{HEADS}` beside it); restore it from a copy, or begin another account with --out",
-        journal.display()
-    )
+/// Holds the journal of an account against its heads, before anybody appends to it.
+///
+/// Gives the number of the last head's step.
+///
+/// # Errors
+/// Steps are missing, or are others than there were; or the heads are gone.
+pub fn hold(place: &Place) -> Result<u64> {
+    let (journal, path) = (place.file(JOURNAL), place.file(HEADS));
+    let heads = read(&path)?;
+    let told = fs::metadata(place.file(MARKET)).is_ok_and(|file| file.len() > 0);
+    let (mut lines, mut closed, mut next) = (0, 0, heads.iter().peekable());
+    for_each_line(&journal, |line| {
+        if let Some(head) = next.next_if(|head| head.seq == lines) {
+            ensure!(
+                hex(&Sha256::digest(line)) == head.sha256,
+                "`{}` has another step {lines} than `{HEADS}` beside it says; restore the one that was changed from a copy, \
+                 or begin another account with --out",
+                journal.display()
+            );
+        }
+        // What happened stands at the beginning of a line.
+        closed += u64::from(line[..line.len().min(60)].windows(CLOSED.len()).any(|part| part == CLOSED));
+        lines += 1;
+        Ok(())
+    })?;
+    let restore = |what: String| {
+        format!(
+            "`{}` {what} (`{HEADS}` beside it); restore it from a copy, or begin another account with --out",
+            journal.display()
+        )
+    };
+    ensure!(lines > 0 || !told && heads.is_empty(), restore("has no step, and the account has traded".to_owned()));
+    if let Some(head) = next.peek() {
+        bail!(restore(format!("ends with step {}, and there was a step {}", lines.saturating_sub(1), head.seq)));
+    }
+    are_there(&heads, &path, closed)?;
+    Ok(heads.last().map_or(0, |head| head.seq))
 }
 
-/// Whole lines of a file up to number `wanted`, from 0, and that one.
-fn lines_up_to(path: &PathBuf, wanted: u64) -> Result<(u64, Option<Vec<u8>>)> {
+/// How a session's close stands in a line.
+const CLOSED: &[u8] = b"\"session_closed\"";
+
+/// Shows the whole lines of a file; none where there is no file.
+fn for_each_line(path: &Path, mut show: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let cannot_read = || format!("cannot read `{}`", path.display());
     let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, None)),
-        open => open.with_context(|| format!("cannot read `{}`", path.display()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        open => open.with_context(cannot_read)?,
     };
     let mut reader = BufReader::with_capacity(1 << 18, file);
-    let (mut count, mut line) = (0, Vec::new());
+    let mut line = Vec::new();
     loop {
         line.clear();
-        reader.read_until(b'\n', &mut line).with_context(|| format!("cannot read `{}`", path.display()))?;
+        reader.read_until(b'\n', &mut line).with_context(cannot_read)?;
         if line.pop() != Some(b'\n') {
-            return Ok((count, None));
+            return Ok(());
         }
-        if count == wanted {
-            return Ok((count + 1, Some(line)));
-        }
-        count += 1;
+        show(&line)?;
     }
 }
