@@ -289,6 +289,39 @@ fn what_the_broker_refuses_comes_with_its_words() {
 }
 
 #[test]
+fn ids_are_new_after_every_start() {
+    let ids = || {
+        let mut venue = Venue::new();
+        let mut broker = holding(&mut venue);
+        broker.submit(&[ticket(2, 10, limit("90"))]).unwrap();
+        let mut ids = std::collections::BTreeSet::new();
+        for path in ["/v2/orders?status=all", "/v2/account/activities/FILL"] {
+            let mut line = std::net::TcpStream::connect(venue.server.address()).unwrap();
+            let keys = format!("apca-api-key-id: {KEY}\r\napca-api-secret-key: {SECRET}\r\n");
+            let ask = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{keys}\r\n");
+            std::io::Write::write_all(&mut line, ask.as_bytes()).unwrap();
+            let answer = std::io::read_to_string(line).unwrap();
+            let rows: Vec<serde_json::Value> = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+            ids.extend(rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+        }
+        assert_eq!(ids.len(), 3, "{ids:?}");
+        ids
+    };
+    assert!(ids().is_disjoint(&ids()));
+}
+
+#[test]
+fn keys_that_are_not_taken_are_said_and_a_broker_that_is_not_reached_is_none() {
+    let venue = Venue::new();
+    let stranger = settings(&venue.address());
+    let stranger = brokers::alpaca::Settings { credentials: Credentials::new(KEY, "another").unwrap(), ..stranger };
+    let refused = AlpacaBroker::connect(stranger).unwrap().keys_refused();
+    assert_eq!(refused.as_deref(), Some("request is not authorized"));
+    assert_eq!(venue.broker().keys_refused(), None);
+    assert_eq!(AlpacaBroker::connect(settings("http://127.0.0.1:9")).unwrap().keys_refused(), None);
+}
+
+#[test]
 fn a_person_can_stop_the_account_and_everyone_hears_of_it() {
     let mut venue = Venue::new();
     let mut broker = holding(&mut venue);

@@ -96,6 +96,26 @@ fn a_name_that_alpaca_knows_is_an_order_that_arrived() {
 }
 
 #[test]
+fn an_id_that_has_become_another_order_is_not_taken_for_ours() {
+    let server = Hostile::new();
+    let mut broker = broker(&server);
+    let reply = |row: &Value| plain(200, &row.to_string());
+    server.reply([reply(&row("1", id(1).as_str(), json!({})))]);
+    submit(&mut broker, 1).unwrap();
+    // The server was started anew, and gives the same ids again.
+    let other = row("1", id(7).as_str(), json!({}));
+    let missing = plain(404, r#"{"code":40410000,"message":"order not found"}"#);
+    let clock = plain(200, r#"{"timestamp":"2024-01-02T15:00:00Z"}"#);
+    server.reply([reply(&other), missing, clock]);
+    assert_eq!(broker.find(&id(1)), Ok(None));
+    server.open(json!([other]).to_string());
+    assert_eq!(broker.working().unwrap()[0].id, id(7));
+    server.say(Line::Text(update("new", &other, json!({}))));
+    let heard = wait(&mut broker, |heard| !heard.is_empty());
+    assert_eq!(heard, [BrokerEvent::Accepted(id(7))]);
+}
+
+#[test]
 fn too_many_requests_are_not_sent_and_nothing_leaves_until_alpaca_allows() {
     let server = Hostile::new();
     let mut broker = broker(&server);

@@ -151,7 +151,7 @@ impl Client {
         .await?;
         let fills = self.fills(&working).await?;
         let told = working.iter().map(|row| {
-            let known = self.names(|names| names.ours(&row.id).cloned());
+            let known = self.names(|names| names.ours(row).cloned());
             let id = known.unwrap_or_else(|| ClientOrderId::told(row.client_order_id.as_str()));
             row.told(id, &fills, now()).map_err(Failure::Unclear)
         });
@@ -179,7 +179,7 @@ impl Client {
 
     /// The name of an order that the socket tells; asks for the group it belongs to where it may be a leg.
     pub(super) async fn name(&self, row: &OrderRow) -> Result<ClientOrderId, Failure> {
-        if let Some(name) = self.names(|names| names.ours(&row.id).cloned()) {
+        if let Some(name) = self.names(|names| names.ours(row).cloned()) {
             return Ok(name);
         }
         let may_be_leg = row.order_class == Some(super::wire::Class::Oco) && row.replaces.is_none();
@@ -193,7 +193,7 @@ impl Client {
         }
         self.names(|names| {
             names.learn(row);
-            Ok(names.ours(&row.id).cloned().unwrap_or_else(|| ClientOrderId::told(row.client_order_id.as_str())))
+            Ok(names.ours(row).cloned().unwrap_or_else(|| ClientOrderId::told(row.client_order_id.as_str())))
         })
     }
 
@@ -205,7 +205,10 @@ impl Client {
     /// An order by our name for it.
     async fn order(&self, id: &ClientOrderId) -> Result<Option<OrderRow>, Failure> {
         if let Some(theirs) = self.names(|names| names.theirs(id).cloned()) {
-            return self.row(&format!("/v2/orders/{theirs}"), &[]).await;
+            let row = self.row(&format!("/v2/orders/{theirs}"), &[]).await?;
+            if row.as_ref().is_none_or(|row| self.names(|names| names.ours(row) == Some(id))) {
+                return Ok(row);
+            }
         }
         let query = [("client_order_id", id.as_str().to_owned())];
         if let Some(row) = self.row("/v2/orders:by_client_order_id", &query).await? {
@@ -238,7 +241,7 @@ impl Client {
             next = row.as_ref().and_then(|row| row.replaces.clone());
         }
         if let Some(row) = &row {
-            self.names(|names| names.know(&row.id, id.clone()));
+            self.names(|names| names.know(row, id.clone()));
         }
         Ok(row)
     }

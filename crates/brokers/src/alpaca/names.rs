@@ -2,6 +2,9 @@
 //!
 //! A single order carries its name. Of two alternatives the first carries both names and the second, which Alpaca names
 //! itself, is its leg.
+//!
+//! Every name is held against what Alpaca itself calls the order (its `client_order_id`), which never changes: an id
+//! that comes with another is another order, as after a paper server was started anew.
 
 use std::collections::HashMap;
 
@@ -27,10 +30,19 @@ fn split(row: &OrderRow) -> (ClientOrderId, Option<ClientOrderId>) {
     }
 }
 
+/// An order of theirs.
+#[derive(Debug)]
+struct Named {
+    /// What we call it.
+    ours: ClientOrderId,
+    /// What Alpaca itself calls it.
+    told: String,
+}
+
 /// What has been learnt from orders that Alpaca told.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    ours: HashMap<String, ClientOrderId>,
+    ours: HashMap<String, Named>,
     theirs: HashMap<ClientOrderId, String>,
     /// The alternative whose name an order carries beside its own.
     beside: HashMap<ClientOrderId, ClientOrderId>,
@@ -41,14 +53,15 @@ pub(super) struct Names {
 impl Names {
     /// Learns the names of an order and of its legs.
     pub(super) fn learn(&mut self, row: &OrderRow) {
+        row.family().for_each(|row| self.forget_another(row));
         let (own, beside) = split(row);
         if beside.is_some() || !self.ours.contains_key(&row.id) {
-            self.know(&row.id, own.clone());
+            self.know(row, own.clone());
         }
         for leg in row.legs.iter().flatten() {
             match &beside {
                 Some(name) if leg.replaces.is_none() => {
-                    self.know(&leg.id, name.clone());
+                    self.know(leg, name.clone());
                     continue;
                 }
                 // It was given a name of its own when it replaced another.
@@ -59,7 +72,7 @@ impl Names {
             }
             // By itself a leg only tells the name that Alpaca gave it.
             if !self.ours.contains_key(&leg.id) {
-                self.know(&leg.id, ClientOrderId::told(leg.client_order_id.as_str()));
+                self.know(leg, ClientOrderId::told(leg.client_order_id.as_str()));
             }
         }
         if let Some(name) = beside {
@@ -73,14 +86,26 @@ impl Names {
     }
 
     /// Learns a name that was found out.
-    pub(super) fn know(&mut self, theirs: &str, ours: ClientOrderId) {
-        self.theirs.insert(ours.clone(), theirs.to_owned());
-        self.ours.insert(theirs.to_owned(), ours);
+    pub(super) fn know(&mut self, row: &OrderRow, ours: ClientOrderId) {
+        self.theirs.insert(ours.clone(), row.id.clone());
+        self.ours.insert(row.id.clone(), Named { ours, told: row.client_order_id.clone() });
+    }
+
+    /// Forgets what another order of the same id was called.
+    fn forget_another(&mut self, row: &OrderRow) {
+        let Some(named) = self.ours.remove(&row.id) else { return };
+        if named.told == row.client_order_id {
+            self.ours.insert(row.id.clone(), named);
+            return;
+        }
+        self.theirs.remove(&named.ours);
+        self.beside.remove(&named.ours);
+        self.replaced.retain(|_, last| *last != row.id);
     }
 
     /// What we call an order of theirs.
-    pub(super) fn ours(&self, theirs: &str) -> Option<&ClientOrderId> {
-        self.ours.get(theirs)
+    pub(super) fn ours(&self, row: &OrderRow) -> Option<&ClientOrderId> {
+        self.ours.get(&row.id).filter(|named| named.told == row.client_order_id).map(|named| &named.ours)
     }
 
     /// What they call an order of ours.
@@ -111,7 +136,7 @@ mod tests {
         let oco = format!(r#"{{"id":"1","client_order_id":"a-s-1.a-s-2","order_class":"oco",{AT},"legs":[{leg}]}}"#);
         names.learn(&row(&oco));
         assert_eq!(names.theirs(&ClientOrderId::told("a-s-2")).unwrap(), "2");
-        assert_eq!(names.ours("1").unwrap().as_str(), "a-s-1");
+        assert_eq!(names.ours(&row(&oco)).unwrap().as_str(), "a-s-1");
         assert_eq!(names.replacing(&ClientOrderId::told("a-s-1"), &ClientOrderId::told("a-s-3")), "a-s-3.a-s-2");
         assert_eq!(names.replacing(&ClientOrderId::told("a-s-2"), &ClientOrderId::told("a-s-3")), "a-s-3");
     }
@@ -119,7 +144,19 @@ mod tests {
     #[test]
     fn a_point_in_somebody_elses_name_means_nothing() {
         let mut names = Names::default();
-        names.learn(&row(&format!(r#"{{"id":"1","client_order_id":"v1.2","order_class":"simple",{AT}}}"#)));
-        assert_eq!(names.ours("1").unwrap().as_str(), "v1.2");
+        let simple = row(&format!(r#"{{"id":"1","client_order_id":"v1.2","order_class":"simple",{AT}}}"#));
+        names.learn(&simple);
+        assert_eq!(names.ours(&simple).unwrap().as_str(), "v1.2");
+    }
+
+    #[test]
+    fn an_id_that_comes_with_another_name_is_another_order() {
+        let mut names = Names::default();
+        let simple = |name: &str| row(&format!(r#"{{"id":"1","client_order_id":"{name}",{AT}}}"#));
+        names.learn(&simple("a-s-1"));
+        assert_eq!(names.ours(&simple("b-s-7")), None);
+        names.learn(&simple("b-s-7"));
+        assert_eq!(names.theirs(&ClientOrderId::told("a-s-1")), None);
+        assert_eq!(names.ours(&simple("b-s-7")).unwrap().as_str(), "b-s-7");
     }
 }

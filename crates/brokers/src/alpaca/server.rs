@@ -21,6 +21,7 @@ mod problem;
 mod socket;
 
 use std::future::IntoFuture;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -60,7 +61,9 @@ pub fn serve<B: Broker + Send + 'static>(
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let (stop, stopped) = watch::channel(false);
-    let shared = Arc::new(Shared { house: House::new(floor).into(), credentials, stop: stopped.clone() });
+    // Hash maps are seeded by the operating system: no two starts have the same.
+    let start = RandomState::new().build_hasher().finish();
+    let shared = Arc::new(Shared { house: House::new(floor, start).into(), credentials, stop: stopped.clone() });
     let routes = http::routes(shared.clone());
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("alpaca-server".to_owned()).spawn(move || {

@@ -16,10 +16,13 @@ pub(super) const ASSETS: u16 = 2;
 pub(super) const ORDERS: u16 = 3;
 pub(super) const EXECUTIONS: u16 = 4;
 
-/// An id in the form that Alpaca's have: what it is of, and a number.
-pub(super) fn uuid(kind: u16, number: u64) -> String {
-    let (high, low) = (number >> 48, number & 0xffff_ffff_ffff);
-    format!("{high:08x}-{kind:04x}-4000-8000-{low:012x}")
+/// The start that ids have which are the same after every start.
+const ALWAYS: u64 = 0;
+
+/// An id in the form that Alpaca's have: what it is of, the server's start that it is from, and a number.
+pub(super) fn uuid(kind: u16, start: u64, number: u64) -> String {
+    let (high, low) = (start >> 12 & 0xffff_ffff, start & 0xfff);
+    format!("{high:08x}-{kind:04x}-4{low:03x}-8000-{number:012x}")
 }
 
 /// A word of the API.
@@ -91,7 +94,7 @@ pub(super) fn order<B: Broker>(house: &House<B>, at: usize, nested: bool) -> Val
 }
 
 fn asset_id(instrument: InstrumentId) -> String {
-    uuid(ASSETS, u64::from(instrument.0) + 1)
+    uuid(ASSETS, ALWAYS, u64::from(instrument.0) + 1)
 }
 
 /// An instrument by its symbol or id.
@@ -167,7 +170,7 @@ pub(super) fn account<B: Broker>(floor: &Floor<B>) -> Result<Value, Overflow> {
     let multiplier = if margin.initial_long > 0.0 { 1.0 / margin.initial_long } else { 1.0 };
     let power = Money::from_f64(free.to_f64() * multiplier).ok_or(Overflow)?;
     Ok(json!({
-        "id": uuid(ACCOUNT, 1),
+        "id": uuid(ACCOUNT, ALWAYS, 1),
         "account_number": "PAPER",
         "status": "ACTIVE",
         "crypto_status": "INACTIVE",
@@ -207,7 +210,7 @@ pub(super) fn activity<B: Broker>(house: &House<B>, at: usize) -> Value {
     let whole = fill.cumulative >= row.quantity;
     json!({
         "id": activity_id(house, at),
-        "account_id": uuid(ACCOUNT, 1),
+        "account_id": uuid(ACCOUNT, ALWAYS, 1),
         "activity_type": "FILL",
         "type": if whole { "fill" } else { "partial_fill" },
         "transaction_time": fill.at,
@@ -270,7 +273,8 @@ mod tests {
 
     #[test]
     fn ids_have_the_form_of_uuids_and_words_are_the_apis() {
-        assert_eq!(uuid(ORDERS, 10), "00000000-0003-4000-8000-00000000000a");
+        assert_eq!(uuid(ORDERS, ALWAYS, 10), "00000000-0003-4000-8000-00000000000a");
+        assert_eq!(uuid(ORDERS, 0x0123_4567_89ab_cdef, 10), "56789abc-0003-4def-8000-00000000000a");
         assert_eq!(word(&Status::PartiallyFilled), "partially_filled");
         assert_eq!(word(&Class::Oco), "oco");
         assert_eq!(word(&Term::Gtc), "gtc");

@@ -99,11 +99,13 @@ pub(super) struct House<B> {
     by_floor: HashMap<ClientOrderId, usize>,
     updates: broadcast::Sender<Bytes>,
     last_stamp: Timestamp,
+    /// What ids have that those of an earlier start do not: a client that knew one must not take another order for it.
+    start: u64,
     ids: u64,
 }
 
 impl<B: Broker> House<B> {
-    pub(super) fn new(floor: Floor<B>) -> Self {
+    pub(super) fn new(floor: Floor<B>, start: u64) -> Self {
         Self {
             floor,
             rows: Vec::new(),
@@ -113,6 +115,7 @@ impl<B: Broker> House<B> {
             by_floor: HashMap::new(),
             updates: broadcast::channel(UPDATES_BEHIND_MAX).0,
             last_stamp: Timestamp::default(),
+            start,
             ids: 0,
         }
     }
@@ -130,7 +133,7 @@ impl<B: Broker> House<B> {
 
     fn next_id(&mut self) -> String {
         self.ids += 1;
-        answers::uuid(answers::ORDERS, self.ids)
+        answers::uuid(answers::ORDERS, self.start, self.ids)
     }
 
     fn floor_name(&mut self) -> ClientOrderId {
@@ -381,7 +384,7 @@ impl<B: Broker> House<B> {
         let whole = row.filled >= row.quantity;
         row.status = if whole { Status::Filled } else { Status::PartiallyFilled };
         row.filled_at = Some(now);
-        let id = answers::uuid(answers::EXECUTIONS, self.fills.len() as u64 + 1);
+        let id = answers::uuid(answers::EXECUTIONS, self.start, self.fills.len() as u64 + 1);
         let fill = Fill { id, order: at, quantity, price: execution.price, cumulative: row.filled, at: now };
         let more = json!({
             "execution_id": fill.id,
@@ -461,7 +464,7 @@ impl<B: Broker> House<B> {
             kind: order.kind,
             term: Term::Gtc,
             class: Class::Simple,
-            client_order_id: Some(id.to_string()),
+            client_order_id: Some(format!("{id}-{:x}", self.start)),
             take_profit: None,
             stop_loss: None,
         };
@@ -683,7 +686,7 @@ mod tests {
             let first = Calendar::nyse().sessions().iter().position(|session| session.date.year() == 2024).unwrap();
             let sessions = &Calendar::nyse().sessions()[first..];
             let mut day = Self {
-                house: House::new(floor),
+                house: House::new(floor, seed),
                 dice: Dice(seed),
                 sessions,
                 last: 100,
