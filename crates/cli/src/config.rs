@@ -132,8 +132,6 @@ pub fn check_money(account: &Account, costs: &Costs, risk: &Limits) -> Result<()
     if account.cash.signum() <= 0 {
         bail!("account.cash must be more than 0");
     }
-    let shares = |limit: Option<Quantity>| limit.map_or(0.0, Quantity::to_f64);
-    let money = |limit: Option<Money>| limit.map_or(0.0, Money::to_f64);
     // What may be at most: no broker charges more than the value traded, nor lends shares at 100 times it a year.
     let ranges = [
         ("costs.commission_per_share", costs.commission_per_share.to_f64(), f64::MAX),
@@ -143,19 +141,52 @@ pub fn check_money(account: &Account, costs: &Costs, risk: &Limits) -> Result<()
         ("costs.spread_bps", costs.spread_bps, f64::MAX),
         ("costs.volume_impact_bps", costs.volume_impact_bps, f64::MAX),
         ("costs.borrow_bps", costs.borrow_bps, 1_000_000.0),
-        ("risk.price_collar_bps", risk.price_collar_bps.unwrap_or(0.0), f64::MAX),
-        ("risk.order_quantity_max", shares(risk.order_quantity_max), f64::MAX),
-        ("risk.order_notional_max", money(risk.order_notional_max), f64::MAX),
-        ("risk.position_quantity_max", shares(risk.position_quantity_max), f64::MAX),
-        ("risk.position_notional_max", money(risk.position_notional_max), f64::MAX),
-        ("risk.gross_notional_max", money(risk.gross_notional_max), f64::MAX),
-        ("risk.net_notional_max", money(risk.net_notional_max), f64::MAX),
-        ("risk.daily_loss_max", money(risk.daily_loss_max), f64::MAX),
-        ("risk.drawdown_max", risk.drawdown_max.unwrap_or(0.0), 1.0),
-        ("risk.margin.initial_long", risk.margin.initial_long, 100.0),
-        ("risk.margin.initial_short", risk.margin.initial_short, 100.0),
-        ("risk.margin.maintenance", risk.margin.maintenance, 100.0),
     ];
+    in_range(ranges.map(|(key, value, most)| (key.to_owned(), value, most)))?;
+    check_limits("risk", risk)?;
+    if costs.slippage_bps + costs.spread_bps / 2.0 + costs.volume_impact_bps >= 10_000.0 {
+        bail!("costs.slippage_bps, half of costs.spread_bps and costs.volume_impact_bps together must be below 10000");
+    }
+    if costs.volume_share_max.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+        bail!("costs.volume_share_max must be above 0 and at most 1");
+    }
+    Ok(())
+}
+
+/// Whether limits make sense; `table` is what they stand under.
+///
+/// # Errors
+/// The first that does not.
+pub fn check_limits(table: &str, risk: &Limits) -> Result<()> {
+    let shares = |limit: Option<Quantity>| limit.map_or(0.0, Quantity::to_f64);
+    let money = |limit: Option<Money>| limit.map_or(0.0, Money::to_f64);
+    let ranges = [
+        ("price_collar_bps", risk.price_collar_bps.unwrap_or(0.0), f64::MAX),
+        ("order_quantity_max", shares(risk.order_quantity_max), f64::MAX),
+        ("order_notional_max", money(risk.order_notional_max), f64::MAX),
+        ("position_quantity_max", shares(risk.position_quantity_max), f64::MAX),
+        ("position_notional_max", money(risk.position_notional_max), f64::MAX),
+        ("gross_notional_max", money(risk.gross_notional_max), f64::MAX),
+        ("net_notional_max", money(risk.net_notional_max), f64::MAX),
+        ("daily_loss_max", money(risk.daily_loss_max), f64::MAX),
+        ("drawdown_max", risk.drawdown_max.unwrap_or(0.0), 1.0),
+        ("margin.initial_long", risk.margin.initial_long, 100.0),
+        ("margin.initial_short", risk.margin.initial_short, 100.0),
+        ("margin.maintenance", risk.margin.maintenance, 100.0),
+    ];
+    in_range(ranges.map(|(key, value, most)| (format!("{table}.{key}"), value, most)))?;
+    let initial = risk.margin.initial_long.min(risk.margin.initial_short);
+    if risk.margin.maintenance > initial {
+        bail!(
+            "{table}.margin.maintenance is {}, more than the {initial} that opens a position, which would be closed \
+                 again at once; make it smaller",
+            risk.margin.maintenance
+        );
+    }
+    Ok(())
+}
+
+fn in_range(ranges: impl IntoIterator<Item = (String, f64, f64)>) -> Result<()> {
     for (key, value, most) in ranges {
         if value < 0.0 {
             bail!("{key} is {value}; it must be 0 or more");
@@ -163,20 +194,6 @@ pub fn check_money(account: &Account, costs: &Costs, risk: &Limits) -> Result<()
         if value > most {
             bail!("{key} is {value}; it must be at most {most}");
         }
-    }
-    let initial = risk.margin.initial_long.min(risk.margin.initial_short);
-    if risk.margin.maintenance > initial {
-        bail!(
-            "risk.margin.maintenance is {}, more than the {initial} that opens a position, which would be closed \
-                 again at once; make it smaller",
-            risk.margin.maintenance
-        );
-    }
-    if costs.slippage_bps + costs.spread_bps / 2.0 + costs.volume_impact_bps >= 10_000.0 {
-        bail!("costs.slippage_bps, half of costs.spread_bps and costs.volume_impact_bps together must be below 10000");
-    }
-    if costs.volume_share_max.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
-        bail!("costs.volume_share_max must be above 0 and at most 1");
     }
     Ok(())
 }

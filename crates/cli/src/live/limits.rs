@@ -99,7 +99,7 @@ fn parse(text: &str) -> Result<House> {
     if !margin_said {
         limits.margin = free().margin;
     }
-    crate::config::check_money(&crate::config::Account::default(), &simulator::Costs::default(), &limits)?;
+    crate::config::check_limits("limits", &limits)?;
     Ok(House { limits, ladders: guardian, text: text.to_owned() })
 }
 
@@ -120,7 +120,7 @@ mod tests {
         );
         assert_eq!(
             complaint("version = 1\n[limits]\ndaily_loss_max = -3"),
-            "risk.daily_loss_max is -3; it must be 0 or more"
+            "limits.daily_loss_max is -3; it must be 0 or more"
         );
     }
 
