@@ -159,6 +159,12 @@ impl Text {
         Self { symbols: symbols.to_vec(), session: None, lines: 0, others: BTreeSet::new() }
     }
 
+    /// Number of the last line.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.lines
+    }
+
     /// Symbols that lines were about and that are not traded: perhaps a slip of the pen.
     #[must_use]
     pub fn others(&self) -> &BTreeSet<Symbol> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use brokers::alpaca::data::{AlpacaFeed, DataSettings, Said, Source, stream_at};
 use brokers::alpaca::{Base, Credentials};
-use domain::{Calendar, SessionDate, Symbol, Timestamp};
+use domain::{Calendar, Session, SessionDate, Symbol, Timestamp};
 use lake::Lake;
 use simulator::Market as Recorded;
 use trading::feed::{Text, Told, replay};
@@ -105,14 +105,18 @@ pub struct FromText {
     clock: fn() -> Timestamp,
     /// Symbols that have been told of.
     told: usize,
+    /// The latest session that was opened, here or before.
+    latest: Option<SessionDate>,
+    /// The session before, here.
+    before: Option<SessionDate>,
 }
 
 impl FromText {
-    /// From a path; `-` is standard input.
+    /// From a path; `-` is standard input. `after` is the last session that was told to its end.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path, symbols: &[Symbol], clock: fn() -> Timestamp) -> Result<Self> {
+    pub fn open(path: &Path, symbols: &[Symbol], after: Option<SessionDate>, clock: fn() -> Timestamp) -> Result<Self> {
         // As many lines as are read ahead of the loop.
         let (sender, lines) = sync_channel(1024);
         if path == Path::new("-") {
@@ -122,7 +126,51 @@ impl FromText {
                 std::fs::File::open(path).with_context(|| format!("cannot read the feed `{}`", path.display()))?;
             thread::spawn(move || send(std::io::BufReader::new(file), &sender));
         }
-        Ok(Self { lines, text: Text::new(symbols), clock, told: 0 })
+        Ok(Self { lines, text: Text::new(symbols), clock, told: 0, latest: after, before: None })
+    }
+
+    /// Holds a session that opens against the calendar and those before it.
+    fn opens(&mut self, session: &Session) -> Result<(), FeedError> {
+        let (date, line) = (session.date, self.text.line());
+        if session.open.nanos() > (self.clock)().nanos().saturating_add(CLOCKS_APART_MAX) {
+            // Everything until then would pass for told before.
+            return Err(FeedError(format!(
+                "line {line} of the feed: it opens the session {date}, which is to come by this machine's clock; correct \
+                 the date"
+            )));
+        }
+        match (self.before, self.latest) {
+            (Some(before), _) if before >= date => eprintln!(
+                "warning: line {line} of the feed goes back from the session {before} to {date}: what it tells of sessions \
+                 that are closed is left out"
+            ),
+            (None, Some(told)) if told >= date => eprintln!(
+                "the feed begins with the session {date}: what it tells of sessions up to {told}, which were told before, is \
+                 left out"
+            ),
+            _ => {}
+        }
+        if let Some(latest) = self.latest {
+            let sessions = Calendar::nyse().sessions().iter().map(|session| session.date);
+            let missing: Vec<String> = sessions
+                .skip_while(|one| *one <= latest)
+                .take_while(|one| *one < date)
+                .map(|one| one.to_string())
+                .collect();
+            if let [shown @ .., last] = &missing[..] {
+                let more = shown.len().saturating_sub(NAMED_MAX);
+                let named = match (shown, more) {
+                    ([], _) => format!("the session {last}"),
+                    (shown, 0) => format!("the sessions {} and {last}", shown.join(", ")),
+                    (shown, more) => {
+                        format!("the sessions {}, {} more and {last}", shown[..NAMED_MAX].join(", "), more)
+                    }
+                };
+                eprintln!("warning: the feed leaves out {named}: line {line} goes on with {date} after {latest}");
+            }
+        }
+        (self.latest, self.before) = (self.latest.max(Some(date)), Some(date));
+        Ok(())
     }
 }
 
@@ -154,20 +202,17 @@ impl Feed for FromText {
                         others.join(", ")
                     );
                 }
-                if let Some(Market::Opened(session)) = read
-                    && session.open.nanos() > (self.clock)().nanos().saturating_add(CLOCKS_APART_MAX)
-                {
-                    // Everything until then would pass for told before.
-                    return Err(FeedError(format!(
-                        "the feed opens the session {}, which is to come by this machine's clock; correct the date",
-                        session.date
-                    )));
+                if let Some(Market::Opened(session)) = &read {
+                    self.opens(session)?;
                 }
                 Ok(read.map_or(Next::Nothing, Next::Event))
             }
         }
     }
 }
+
+/// Sessions that a warning names before the last.
+const NAMED_MAX: usize = 4;
 
 /// How far the clock of whoever tells may be ahead of ours, in nanoseconds.
 const CLOCKS_APART_MAX: i64 = 60_000_000_000;
@@ -186,7 +231,7 @@ pub fn named(
     let source = match name.to_str() {
         Some("alpaca") => Source::Iex,
         Some("alpaca:sip") => Source::Sip,
-        _ => return Ok(Box::new(FromText::open(name, symbols, clock)?)),
+        _ => return Ok(Box::new(FromText::open(name, symbols, after, clock)?)),
     };
     let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
     let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;
