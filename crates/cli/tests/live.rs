@@ -195,7 +195,8 @@ fn a_journal_that_was_changed_or_cut_is_found() {
     let market = place.read("trading/paper-run/market.jsonl");
     let changed = market.replace("\"low\":\"", "\"low\":\"9");
     fs::write(place.path("trading/paper-run/market.jsonl"), changed).unwrap();
-    place.fails(&["paper", "run.toml", "--set", "data.to=2001-06-29"], &["step", "came out otherwise"]);
+    let words = ["trading/paper-run/market.jsonl` was changed, or something else", "step", "came out otherwise"];
+    place.fails(&["paper", "run.toml", "--set", "data.to=2001-06-29"], &words);
 }
 
 #[test]
@@ -358,6 +359,7 @@ fn the_house_limits_hold_whatever_the_run_file_says() {
         ("[limits]", "it has no version"),
         ("version = 1\n[limits]\norder_qty_max = 1", "unknown field"),
         ("version = 9", "version 9"),
+        ("version = 1\n[limits]\norder_notional_max = -5", "limits.order_notional_max is -5"),
     ] {
         fs::write(place.path("limits.toml"), text).unwrap();
         place.fails(&arguments, &["the limits file `limits.toml`", word]);
@@ -418,7 +420,32 @@ fn a_feed_that_is_told_again_from_its_beginning_changes_nothing() {
     // A slip of the pen would make everything until then pass for told.
     fs::write(place.path("part.jsonl"), session("2029-01-03", 10).join("\n")).unwrap();
     let arguments = ["paper", "run.toml", "--feed", "part.jsonl", "--out", "later"];
-    place.fails(&arguments, &["2029-01-03", "is to come by this machine's clock", "correct the date"]);
+    place.fails(&arguments, &["line 1 of the feed", "2029-01-03", "is to come by this machine's clock"]);
+}
+
+#[test]
+fn a_feed_that_leaves_sessions_out_or_goes_back_is_told_of() {
+    let place = Place::with_lake();
+    let paper = |dates: &[&str]| {
+        let lines: Vec<String> = dates.iter().flat_map(|date| session(date, 300)).collect();
+        fs::write(place.path("prices.jsonl"), lines.join("\n") + "\n").unwrap();
+        let done = place.run(&["paper", "run.toml", "--feed", "prices.jsonl"]);
+        assert!(done.status.success());
+        stderr(&done)
+    };
+    assert_eq!(paper(&["2013-03-01", "2013-03-04"]), "", "a weekend is no gap");
+    let said = paper(&["2013-03-04", "2013-03-06"]);
+    assert!(said.contains("begins with the session 2013-03-04") && said.contains("up to 2013-03-04"), "{said}");
+    assert!(
+        said.contains("warning: the feed leaves out the session 2013-03-05: line 11 goes on with 2013-03-06"),
+        "{said}"
+    );
+    let said = paper(&["2013-03-08", "2013-03-07"]);
+    assert!(said.contains("leaves out the session 2013-03-07: line 1 "), "{said}");
+    assert!(said.contains("line 11 of the feed goes back from the session 2013-03-08 to 2013-03-07"), "{said}");
+    let said = paper(&["2013-03-19"]);
+    let named = "the sessions 2013-03-11, 2013-03-12, 2013-03-13, 2013-03-14, 1 more and 2013-03-18";
+    assert!(said.contains(named), "{said}");
 }
 
 #[test]

@@ -9,18 +9,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use domain::{Calendar, SessionDate, Strategy, Timestamp};
 use engine::{Engine, Idle, Limits, Margin};
-use journal::{FileLines, Log};
+use journal::{FileLines, Log, LogError};
 use lake::Lake;
 use strategies::Inputs;
 use trading::feed::warm_up;
 use trading::guardian::Guardian;
+use trading::trader::TradingError;
 use trading::{Desk, Feed, Market, Next, PaperBroker, Trader};
 
 use super::account::{Account, Place};
 use super::drive::{Drive, observer};
 use super::feeds::{self, FromLake};
 use super::heads::{self, HEADS};
-use super::kept::{self, Journal, Recorder};
+use super::kept::{self, Journal, MARKET, Recorder};
 use super::limits::House;
 use super::requests::{Obeyed, Requests};
 use super::watch::Watch;
@@ -190,7 +191,16 @@ impl Begun {
             seen: watch.seen(this.clock),
             collector: Arc::clone(&collector),
         };
-        drive.run(&mut trader, &known, &mut feed)?;
+        drive.run(&mut trader, &known, &mut feed).map_err(|error| match error.downcast_ref() {
+            Some(TradingError::Journal(LogError::Diverged { .. })) => {
+                let market = this.place.file(MARKET);
+                error.context(format!(
+                    "`{}` was changed, or something else that the account began with",
+                    market.display()
+                ))
+            }
+            _ => error,
+        })?;
         let open_trades = trader.engine().open_trades()?;
         let ending = Ending {
             journal_sha256: trader.log().digest().to_string(),
