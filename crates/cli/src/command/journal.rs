@@ -15,8 +15,9 @@ use crate::args::{JournalReplay, JournalShow, JournalVerify};
 use crate::backtest::Facts;
 use crate::config::RunConfig;
 use crate::folder::{self, JOURNAL, MANIFEST};
-use crate::live::account::{ACCOUNT, Place};
+use crate::live::account::Place;
 use crate::live::heads::{self, HEADS};
+use crate::live::kept::MARKET;
 use crate::live::limits;
 use crate::live::paper::history_kept;
 use crate::print::Reply;
@@ -122,7 +123,8 @@ pub(super) fn prove(file: &Path, heads_file: &Path) -> Result<Proof> {
             head.seq
         );
     }
-    if file.with_file_name(ACCOUNT).exists() {
+    // A backtest's has none, and one that was fetched from AWS has those of the archive, if there is one.
+    if file.with_file_name(MARKET).exists() {
         heads::are_there(&heads, heads_file, closes)?;
     }
     let (run_id, sha256) = (reader.header().run_id.clone(), reader.digest().to_string());

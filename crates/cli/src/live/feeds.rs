@@ -112,11 +112,11 @@ pub struct FromText {
 }
 
 impl FromText {
-    /// From a path; `-` is standard input. `after` is the last session that was told to its end.
+    /// From a path; `-` is standard input.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path, symbols: &[Symbol], after: Option<SessionDate>, clock: fn() -> Timestamp) -> Result<Self> {
+    pub fn open(path: &Path, symbols: &[Symbol], clock: fn() -> Timestamp) -> Result<Self> {
         // As many lines as are read ahead of the loop.
         let (sender, lines) = sync_channel(1024);
         if path == Path::new("-") {
@@ -126,7 +126,14 @@ impl FromText {
                 std::fs::File::open(path).with_context(|| format!("cannot read the feed `{}`", path.display()))?;
             thread::spawn(move || send(std::io::BufReader::new(file), &sender));
         }
-        Ok(Self { lines, text: Text::new(symbols), clock, told: 0, latest: after, before: None })
+        Ok(Self { lines, text: Text::new(symbols), clock, told: 0, latest: None, before: None })
+    }
+
+    /// The same, which goes on after a session that was told to its end.
+    #[must_use]
+    pub fn after(mut self, session: Option<SessionDate>) -> Self {
+        self.latest = session;
+        self
     }
 
     /// Holds a session that opens against the calendar and those before it.
@@ -231,7 +238,7 @@ pub fn named(
     let source = match name.to_str() {
         Some("alpaca") => Source::Iex,
         Some("alpaca:sip") => Source::Sip,
-        _ => return Ok(Box::new(FromText::open(name, symbols, after, clock)?)),
+        _ => return Ok(Box::new(FromText::open(name, symbols, clock)?.after(after))),
     };
     let key = given("APCA_API_KEY_ID", "the key of the Alpaca account")?;
     let secret = given("APCA_API_SECRET_KEY", "the secret of that key")?;

@@ -48,7 +48,7 @@ pub fn read(path: &Path) -> Result<Vec<Head>> {
     let heads = whole.map(serde_json::from_slice).collect::<Result<Vec<Head>, _>>();
     let changed = || format!("`{}` was changed; restore it", path.display());
     let heads = heads.with_context(changed)?;
-    ensure!(heads.is_sorted_by(|one, next| one.seq < next.seq), changed());
+    ensure!(heads.is_sorted_by(|one, next| one.seq <= next.seq), changed());
     Ok(heads)
 }
 
@@ -81,7 +81,7 @@ pub fn hold(place: &Place) -> Result<u64> {
     let told = fs::metadata(place.file(MARKET)).is_ok_and(|file| file.len() > 0);
     let (mut lines, mut closed, mut next) = (0, 0, heads.iter().peekable());
     for_each_line(&journal, |line| {
-        if let Some(head) = next.next_if(|head| head.seq == lines) {
+        while let Some(head) = next.next_if(|head| head.seq == lines) {
             ensure!(
                 hex(&Sha256::digest(line)) == head.sha256,
                 "`{}` has another step {lines} than `{HEADS}` beside it says; restore the one that was changed from a copy, \
