@@ -812,6 +812,11 @@ fn a_kill_closes_what_the_broker_holds_and_not_what_our_books_say() {
     assert_eq!(held(&alpaca)[0], "100");
     let mut other = Alpaca::start();
     let kill = |alpaca: &Alpaca, wait: &str| live(&place, alpaca, &["kill", "--all", "--by", "alice", "--wait", wait]);
+    // That its heads are gone stops who would trade it, and not who closes it.
+    fs::remove_file(place.path("trading/alpaca-run/heads.jsonl")).unwrap();
+    let mut command = live(&place, &other, &LIVE);
+    command.args(["--set", "account.cash=50000"]).stdin(Stdio::null());
+    assert!(stderr(&command.output().unwrap()).contains("heads.jsonl` is gone or empty"));
     let command = kill(&other, "20");
     let done = meanwhile(&mut other, command, "2013-03-11", 400);
     assert!(done.status.success(), "{} {}", said(&done), stderr(&done));

@@ -76,6 +76,24 @@ pub fn are_there(heads: &[Head], path: &Path, closed: u64) -> Result<()> {
 /// # Errors
 /// Steps are missing, or are others than there were; or the heads are gone.
 pub fn hold(place: &Place) -> Result<u64> {
+    let (last, there) = held(place)?;
+    there.map(|()| last)
+}
+
+/// The same for who only closes positions, which are the broker's: that the heads are gone is said, and stops nobody.
+///
+/// # Errors
+/// Steps are missing, or are others than there were.
+pub fn hold_to_close(place: &Place) -> Result<u64> {
+    let (last, there) = held(place)?;
+    if let Err(gone) = there {
+        eprintln!("warning: {gone:#}");
+    }
+    Ok(last)
+}
+
+/// Step of the last head, and whether the heads are there.
+fn held(place: &Place) -> Result<(u64, Result<()>)> {
     let (journal, path) = (place.file(JOURNAL), place.file(HEADS));
     let heads = read(&path)?;
     let told = fs::metadata(place.file(MARKET)).is_ok_and(|file| file.len() > 0);
@@ -104,8 +122,7 @@ pub fn hold(place: &Place) -> Result<u64> {
     if let Some(head) = next.peek() {
         bail!(restore(format!("ends with step {}, and there was a step {}", lines.saturating_sub(1), head.seq)));
     }
-    are_there(&heads, &path, closed)?;
-    Ok(heads.last().map_or(0, |head| head.seq))
+    Ok((heads.last().map_or(0, |head| head.seq), are_there(&heads, &path, closed)))
 }
 
 /// How a session's close stands in a line.

@@ -75,7 +75,8 @@ impl Real {
         let Some(feed) = self.feed.take() else { bail!("a live account needs prices: --feed") };
         let mut feed = Ahead { first: None, feed };
         let (place, facts) = (self.place.clone(), self.account.facts.clone());
-        let (mut trader, mut drive) = self.begin(stop, watch, |known| match known {
+        let head = heads::hold(&place)?;
+        let (mut trader, mut drive) = self.begin(head, stop, watch, |known| match known {
             Some(session) => Ok(session),
             None => feed.opening(stop),
         })?;
@@ -98,8 +99,10 @@ impl Real {
         let stop = Arc::new(AtomicBool::new(false));
         let clock = self.clock;
         let nobody = Watch::open(Wanted::default(), &self.place, &self.account, clock)?;
-        let (mut trader, mut drive) = self
-            .begin(&stop, &nobody, |known| known.context("the account has never traded: there is nothing to close"))?;
+        let head = heads::hold_to_close(&self.place)?;
+        let (mut trader, mut drive) = self.begin(head, &stop, &nobody, |known| {
+            known.context("the account has never traded: there is nothing to close")
+        })?;
         let begun = Instant::now();
         loop {
             drive.obey(&mut trader)?;
@@ -118,11 +121,11 @@ impl Real {
 
     fn begin(
         self,
+        head: u64,
         stop: &Arc<AtomicBool>,
         watch: &Watch,
         first_session: impl FnOnce(Option<SessionDate>) -> Result<SessionDate>,
     ) -> Result<(Running, Drive)> {
-        let head = heads::hold(&self.place)?;
         let (recorder, known) = Recorder::open(&self.place)?;
         let opened = |event: &Market| if let Market::Opened(session) = event { Some(session.date) } else { None };
         let begins = first_session(known.iter().find_map(opened))?;
