@@ -6,8 +6,8 @@
 //! different types. Indicators work on `f64`, and the conversion is spelled [`Price::to_f64`].
 //!
 //! In reading order: [`decimal`] (text to integers), [`amount`] (price, quantity, money), [`time`] (instants and
-//! civil dates), [`calendar`] (sessions), [`instrument`], [`bar`], [`corporate_action`], [`order`], [`fill`],
-//! [`strategy`] (the trait a user implements).
+//! civil dates), [`calendar`] (sessions), [`instrument`], [`bar`], [`corporate_action`], [`order`],
+//! [`tick`] (the prices an order may name), [`fill`], [`strategy`] (the trait a user implements).
 //!
 //! Invariant: no clock, no input or output, no randomness, no panic on any input.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,6 +23,7 @@ pub mod order;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod strategy;
+pub mod tick;
 pub mod time;
 
 pub use amount::{Money, Notional, Overflow, Price, Quantity};
@@ -34,4 +35,5 @@ pub use fill::Fill;
 pub use instrument::{InstrumentId, Symbol, SymbolError};
 pub use order::{Bracket, Order, OrderId, OrderKind, OrderRequest, StopLoss, TimeInForce, Trail};
 pub use strategy::{Decisions, Signal, Strategy, Target, View};
+pub use tick::{NoTick, Toward};
 pub use time::{ParseDateError, ParseTimestampError, SessionDate, Timestamp};

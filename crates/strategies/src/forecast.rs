@@ -2,10 +2,12 @@
 //!
 //! The model's labels ask what this rule does: whether the target, a fraction of the close of the decision, is reached
 //! before the stop. The entry itself fills at the next open, the first price after the decision.
+//!
+//! The exits are at prices that an order may name ([`domain::tick`]), so that a venue works those that were tested.
 
 use domain::{
     Bar, Bracket, Decisions, Fill, InstrumentId, OrderKind, OrderRequest, Price, Quantity, Ratio, Signal, StopLoss,
-    Strategy, TimeInForce, View,
+    Strategy, TimeInForce, Toward, View,
 };
 use models::{Forecast, Window};
 use serde::{Deserialize, Serialize};
@@ -64,7 +66,10 @@ impl ForecastRule {
 
     fn enter(&self, bar: &Bar, side: i64, decisions: &mut Decisions) {
         let quantity = if side > 0 { self.size } else { self.size.neg() };
-        let at = |fraction: f64| Price::from_f64(bar.close.to_f64() * (1.0 + side as f64 * fraction));
+        // The exits trade to the other side.
+        let toward = Toward::of(quantity.neg());
+        let at =
+            |fraction: f64| Price::from_f64(bar.close.to_f64() * (1.0 + side as f64 * fraction))?.on_tick(toward).ok();
         let request = OrderRequest::new(bar.instrument, quantity, OrderKind::Market);
         let bracket = match (self.exits, at(self.levels.target), at(-self.levels.stop)) {
             (Exits::Close, ..) => None,

@@ -101,6 +101,28 @@ fn an_entry_has_its_target_and_stop_at_fractions_of_the_close() {
 }
 
 #[test]
+fn exits_are_at_prices_that_an_order_may_name_stops_no_later_and_limits_no_worse() {
+    for (close, long, quantity, target, stop) in [
+        // 139.19175 and 134.4155625; 133.73325 and 138.5094375.
+        (136.4625, 0.9, 100, "139.2", "134.42"),
+        (136.4625, 0.1, -100, "133.73", "138.5"),
+        // Cents from 1 dollar on: 1.00368 and 0.96924; 0.96432 and 0.99876.
+        (0.984, 0.9, 100, "1.01", "0.9693"),
+        (0.984, 0.1, -100, "0.9643", "0.9987"),
+    ] {
+        let mut rule = warmed(rule(long, 1.0 - long, Exits::Bracket));
+        let decisions = show(&mut rule, 16, close, 0, 0);
+        let [order] = decisions.orders.as_slice() else { panic!("one order: {decisions:?}") };
+        assert_eq!(order.quantity, shares(quantity));
+        let bracket = order.bracket.unwrap();
+        assert_eq!(bracket.take_profit.unwrap().to_string(), target, "{close}");
+        assert_eq!(bracket.stop_loss, Some(StopLoss::At(Price::parse(stop).unwrap())), "{close}");
+    }
+    // A short's target would be at 0.00001: an entry without its exits is none.
+    assert!(show(&mut warmed(rule(0.1, 0.9, Exits::Bracket)), 16, 0.0001, 0, 0).orders.is_empty());
+}
+
+#[test]
 fn it_enters_only_above_its_threshold_and_only_when_it_holds_nothing() {
     let mut unsure = warmed(rule(0.49, 0.48, Exits::Bracket));
     assert!(show(&mut unsure, 16, 100.0, 0, 0).orders.is_empty());
