@@ -234,8 +234,7 @@ fn orders_are_written_as_alpaca_reads_them() {
     assert_eq!(bodies[2], order(4, alternatives));
     // What Alpaca would refuse does not leave.
     for tickets in [
-        vec![ticket(5, 100, limit("99.123"))],
-        vec![ticket(5, 100, limit("0.12345"))],
+        vec![ticket(5, 100, limit("0.00005"))],
         vec![ticket(5, -100, stop("90")), ticket(6, -50, limit("110"))],
         vec![ticket(5, -100, stop("90")), ticket(6, -100, stop("80"))],
         vec![ticket(5, -100, stop("90")), ticket(6, -100, limit("110")), ticket(7, -100, limit("111"))],
@@ -243,6 +242,38 @@ fn orders_are_written_as_alpaca_reads_them() {
         assert!(matches!(broker.submit(&tickets), Err(Failure::Refused(_))), "{tickets:?}");
     }
     assert_eq!(server.posts(), 3);
+}
+
+/// Alpaca refuses a price between two ticks, and a position would stand without its exits.
+#[test]
+fn a_price_between_two_ticks_leaves_on_the_one_that_is_no_worse_and_no_later() {
+    let server = Hostile::new();
+    let mut broker = broker(&server);
+    let trailing = |text| OrderKind::TrailingStop { trail: domain::Trail::Amount(price(text)) };
+    let stop_limit = OrderKind::StopLimit { stop: price("90.001"), limit: price("89.999") };
+    let cases = [
+        (vec![ticket(1, 100, limit("99.129"))], json!({ "limit_price": "99.12" })),
+        (vec![ticket(2, -100, limit("110.0001"))], json!({ "limit_price": "110.01" })),
+        (vec![ticket(3, 100, limit("0.12349"))], json!({ "limit_price": "0.1234" })),
+        (vec![ticket(4, -100, stop("19.82805"))], json!({ "stop_price": "19.83" })),
+        (vec![ticket(5, 100, stop("110.129"))], json!({ "stop_price": "110.12" })),
+        (vec![ticket(6, -100, trailing("2.509"))], json!({ "trail_price": "2.5" })),
+        (vec![ticket(7, -100, stop_limit)], json!({ "stop_price": "90.01", "limit_price": "90" })),
+        (
+            vec![ticket(8, -100, stop("136.4566")), ticket(9, -100, limit("139.19175"))],
+            json!({ "take_profit": { "limit_price": "139.2" }, "stop_loss": { "stop_price": "136.46" } }),
+        ),
+    ];
+    for (number, (tickets, _)) in (1..).zip(&cases) {
+        server.reply([plain(200, &row(&format!("{number}"), tickets[0].id.as_str(), json!({})).to_string())]);
+        assert_eq!(broker.submit(tickets), Ok(()), "{tickets:?}");
+    }
+    let names = ["limit_price", "stop_price", "trail_price", "take_profit", "stop_loss"];
+    for ((_, wanted), body) in cases.iter().zip(server.bodies("POST ")) {
+        let mut said: serde_json::Map<String, Value> = serde_json::from_str(&body).unwrap();
+        said.retain(|name, _| names.contains(&name.as_str()));
+        assert_eq!(Value::from(said), *wanted);
+    }
 }
 
 #[test]

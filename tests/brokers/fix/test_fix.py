@@ -57,7 +57,8 @@ def test_an_order_fills_in_parts_each_told_once(desk):
     "kind, more, wanted",
     [
         ("market", {}, {40: "1", 59: "1", 54: "1", 38: "100"}),
-        ({"limit": {"limit": "9.125"}}, {"time_in_force": "day"}, {40: "2", 44: "9.125", 59: "0"}),
+        ({"limit": {"limit": "9.125"}}, {"time_in_force": "day"}, {40: "2", 44: "9.12", 59: "0"}),
+        ({"stop": {"stop": "19.82805"}}, {"quantity": "-7"}, {40: "3", 99: "19.83"}),
         ({"stop": {"stop": "120"}}, {"quantity": "-7"}, {40: "3", 99: "120", 54: "2", 38: "7"}),
         ({"stop_limit": {"stop": "95", "limit": "94"}}, {"quantity": "-7", "short": True}, {40: "4", 99: "95", 44: "94", 54: "5"}),
         ("market_on_open", {}, {40: "1", 59: "2"}),

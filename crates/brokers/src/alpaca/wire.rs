@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use domain::{Money, OrderKind, Price, Quantity, Symbol, TimeInForce, Timestamp, Trail};
+use domain::{Money, Order, OrderKind, Price, Quantity, Symbol, TimeInForce, Timestamp, Trail};
 use engine::OrderEnd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -184,43 +184,34 @@ pub(super) struct Replacement {
     pub(super) trail: Option<String>,
 }
 
-/// Refuses a price that Alpaca would: it does not round, and neither do we.
-fn whole_ticks(price: Price) -> Result<Price, String> {
-    let (tick, words) = if price.units() >= Price::UNITS {
-        (Price::UNITS / 100, "two decimals from 1 dollar on")
-    } else {
-        (Price::UNITS / 10_000, "four decimals below 1 dollar")
-    };
-    if price.units() % tick == 0 {
-        Ok(price)
-    } else {
-        Err(format!("the price {price} has more decimals than Alpaca takes: {words}"))
-    }
+/// An order's kind at prices that Alpaca takes: it does not round.
+fn on_tick(order: &Order) -> Result<OrderKind, String> {
+    order.kind.on_tick(order.quantity).map_err(|error| error.to_string())
 }
 
-fn said(kind: OrderKind, term: TimeInForce) -> Result<(Type, Term, Prices), String> {
+fn said(kind: OrderKind, term: TimeInForce) -> (Type, Term, Prices) {
     let term = match term {
         TimeInForce::Day => Term::Day,
         TimeInForce::GoodTillCancelled => Term::Gtc,
     };
     let none = Prices::default();
-    Ok(match kind {
+    match kind {
         OrderKind::Market => (Type::Market, term, none),
         OrderKind::MarketOnOpen => (Type::Market, Term::Opg, none),
         OrderKind::MarketOnClose => (Type::Market, Term::Cls, none),
-        OrderKind::Limit { limit } => (Type::Limit, term, Prices { limit_price: Some(whole_ticks(limit)?), ..none }),
-        OrderKind::Stop { stop } => (Type::Stop, term, Prices { stop_price: Some(whole_ticks(stop)?), ..none }),
+        OrderKind::Limit { limit } => (Type::Limit, term, Prices { limit_price: Some(limit), ..none }),
+        OrderKind::Stop { stop } => (Type::Stop, term, Prices { stop_price: Some(stop), ..none }),
         OrderKind::StopLimit { stop, limit } => {
-            let (stop_price, limit_price) = (Some(whole_ticks(stop)?), Some(whole_ticks(limit)?));
+            let (stop_price, limit_price) = (Some(stop), Some(limit));
             (Type::StopLimit, term, Prices { stop_price, limit_price, ..none })
         }
         OrderKind::TrailingStop { trail: Trail::Amount(amount) } => {
-            (Type::TrailingStop, term, Prices { trail_price: Some(whole_ticks(amount)?), ..none })
+            (Type::TrailingStop, term, Prices { trail_price: Some(amount), ..none })
         }
         OrderKind::TrailingStop { trail: Trail::BasisPoints(points) } => {
             (Type::TrailingStop, term, Prices { trail_percent: Some(Percent(points)), ..none })
         }
-    })
+    }
 }
 
 impl NewOrder {
@@ -239,7 +230,7 @@ impl NewOrder {
 
     fn single(ticket: &Ticket) -> Result<Self, String> {
         let order = ticket.approved.order();
-        let (kind, time_in_force, prices) = said(order.kind, order.time_in_force)?;
+        let (kind, time_in_force, prices) = said(on_tick(order)?, order.time_in_force);
         Ok(Self {
             client_order_id: ticket.id.as_str().to_owned(),
             symbol: ticket.symbol.clone(),
@@ -258,18 +249,16 @@ impl NewOrder {
         let (one, other) = (profit.approved.order(), loss.approved.order());
         let alike =
             profit.symbol == loss.symbol && one.quantity == other.quantity && one.time_in_force == other.time_in_force;
-        let stop_loss = match other.kind {
-            OrderKind::Stop { stop } => Some(StopLoss { stop_price: whole_ticks(stop)?, limit_price: None }),
-            OrderKind::StopLimit { stop, limit } => {
-                Some(StopLoss { stop_price: whole_ticks(stop)?, limit_price: Some(whole_ticks(limit)?) })
-            }
+        let stop_loss = match on_tick(other)? {
+            OrderKind::Stop { stop } => Some(StopLoss { stop_price: stop, limit_price: None }),
+            OrderKind::StopLimit { stop, limit } => Some(StopLoss { stop_price: stop, limit_price: Some(limit) }),
             _ => None,
         };
-        let (OrderKind::Limit { limit }, Some(stop_loss), true) = (one.kind, stop_loss, alike) else {
+        let (OrderKind::Limit { limit }, Some(stop_loss), true) = (on_tick(one)?, stop_loss, alike) else {
             return Err("Alpaca takes as alternatives a limit and a stop in one symbol, of one size and for one time"
                 .to_owned());
         };
-        let take_profit = TakeProfit { limit_price: whole_ticks(limit)? };
+        let take_profit = TakeProfit { limit_price: limit };
         Ok(Self {
             client_order_id: names::both(&profit.id, &loss.id),
             order_class: Class::Oco,

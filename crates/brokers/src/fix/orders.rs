@@ -766,7 +766,8 @@ fn body(
 ) -> Result<Message, String> {
     let order = ticket.approved.order();
     let buys = order.quantity.signum() > 0;
-    let (kind, limit, stop) = match order.kind {
+    let priced = order.kind.on_tick(order.quantity).map_err(|error| error.to_string())?;
+    let (kind, limit, stop) = match priced {
         OrderKind::Market | OrderKind::MarketOnOpen | OrderKind::MarketOnClose => ("1", None, None),
         OrderKind::Limit { limit } => ("2", Some(limit), None),
         OrderKind::Stop { stop } => ("3", None, Some(stop)),
@@ -780,7 +781,7 @@ fn body(
         (_, TimeInForce::GoodTillCancelled) => 1,
     };
     let mut message = message.with_some(tag::ACCOUNT, style.account.as_ref()).with(tag::HANDL_INST, 1);
-    if let OrderKind::TrailingStop { trail } = order.kind {
+    if let OrderKind::TrailingStop { trail } = priced {
         if !style.trailing_stops {
             return Err(
                 "FIX 4.4 has trailing stops only as pegged orders, and this counterparty is not configured to \

@@ -64,11 +64,10 @@ pub(super) struct Change {
 
 /// A price with no more decimals than Alpaca takes.
 fn price(name: &str, price: Price) -> Result<Price, Problem> {
-    let tick = if price.units() >= Price::UNITS { Price::UNITS / 100 } else { Price::UNITS / 10_000 };
     if price.signum() <= 0 {
         return Err(Problem::invalid(format!("{name} must be > 0")));
     }
-    if price.units() % tick != 0 {
+    if !price.is_on_tick() {
         return Err(Problem::unprocessable(format!(
             "invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria"
         )));

@@ -138,6 +138,58 @@ fn a_name_is_sent_once_unless_nobody_has_seen_it() {
     assert!(matches!(orders.may_send(&id("a-b-1")), Err(Failure::Refused(_))));
 }
 
+/// An engine that lets everything pass is the only way to a ticket here too.
+fn ticket(quantity: i64, kind: OrderKind) -> Ticket {
+    let margin = engine::Margin { initial_long: 0.0, initial_short: 0.0, maintenance: 0.0 };
+    let limits = engine::Limits { margin, ..engine::Limits::default() };
+    let mut gate = engine::Engine::new(engine::Idle, Money::parse("1000000").unwrap(), 1, limits);
+    let day = domain::SessionDate::parse("2024-01-02").unwrap();
+    let session = *domain::Calendar::nyse().session(day).unwrap();
+    let instrument = domain::InstrumentId(0);
+    gate.step(&engine::Event::SessionOpened(session)).unwrap();
+    let price = Price::parse("100").unwrap();
+    gate.step(&engine::Event::Price { instrument, price, at: session.open }).unwrap();
+    let order = Order {
+        id: domain::OrderId(1),
+        instrument,
+        quantity: Quantity::whole(quantity).unwrap(),
+        kind,
+        time_in_force: TimeInForce::Day,
+        bracket: None,
+        group: None,
+        reduce_only: false,
+    };
+    let approved = gate.admit(order).unwrap();
+    Ticket { id: id("a-b-1"), symbol: Symbol::new("IBM").unwrap(), approved, short: false }
+}
+
+#[test]
+fn a_price_between_two_ticks_leaves_on_the_one_that_is_no_worse_and_no_later() {
+    let style = Style { trailing_stops: true, ..Style::default() };
+    let price = |text: &str| Price::parse(text).unwrap();
+    let trailing = |text| OrderKind::TrailingStop { trail: Trail::Amount(price(text)) };
+    let at = Timestamp::from_nanos(0);
+    for (quantity, kind, [limit, stop, offset]) in [
+        (7, OrderKind::Limit { limit: price("9.129") }, [Some("9.12"), None, None]),
+        (-7, OrderKind::Limit { limit: price("139.19175") }, [Some("139.2"), None, None]),
+        (-7, OrderKind::Stop { stop: price("19.82805") }, [None, Some("19.83"), None]),
+        (7, OrderKind::Stop { stop: price("0.12349") }, [None, Some("0.1234"), None]),
+        (
+            -7,
+            OrderKind::StopLimit { stop: price("95.001"), limit: price("94.001") },
+            [Some("94.01"), Some("95.01"), None],
+        ),
+        (-7, trailing("2.509"), [None, None, Some("-2.5")]),
+        (7, trailing("2.509"), [None, None, Some("2.5")]),
+    ] {
+        let (message, _) = new_order(&ticket(quantity, kind), &style, at).unwrap();
+        let said = [tag::PRICE, tag::STOP_PX, tag::PEG_OFFSET_VALUE].map(|tag| message.get(tag));
+        assert_eq!(said, [limit, stop, offset], "{kind}");
+    }
+    let refused = new_order(&ticket(7, OrderKind::Limit { limit: price("0.00005") }), &style, at).unwrap_err();
+    assert!(refused.contains("no tick above 0"), "{refused}");
+}
+
 proptest! {
     /// Reports come twice, in spans that were seen before, and the process restarts between any two.
     #[test]
