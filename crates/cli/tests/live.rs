@@ -163,6 +163,54 @@ fn paper_trades_what_was_backtested_and_its_journal_proves_and_replays_itself() 
     place.fails(&["paper", "run.toml", "--out", "lake"], &["holds something that is no account"]);
 }
 
+/// What a vendor says later of the same days: the opens of 2001 and 2002 were the highs.
+fn correct(place: &Place) {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/sample/daily_adjusted_IBM.csv");
+    let mut text = String::new();
+    for line in fs::read_to_string(sample).unwrap().lines() {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if line.starts_with("2001-") || line.starts_with("2002-") {
+            cells[1] = cells[2];
+        }
+        text += &(cells.join(",") + "\n");
+    }
+    fs::create_dir(place.path("corrected")).unwrap();
+    fs::write(place.path("corrected/daily_adjusted_IBM.csv"), text).unwrap();
+    place.done(&["data", "import", "corrected"]);
+}
+
+#[test]
+fn with_a_vendors_correction_paper_has_the_fills_of_the_backtest_and_parity_says_that_data_differ() {
+    let place = Place::with_lake();
+    let parity = |account: &str| -> Value {
+        serde_json::from_str(&place.done(&["parity", &format!("trading/{account}"), "--json"])).unwrap()
+    };
+    let money = |value: &Value| Money::parse(value.as_str().unwrap()).unwrap();
+    let paper =
+        |name: &str| place.done(&["paper", "run.toml", "--set", "data.to=2003-06-30", "--name", name, "--lake", "lake"]);
+    paper("before");
+    assert_eq!(parity("paper-before")["items"], json!([]));
+    correct(&place);
+    paper("after");
+    place.done(&["backtest", "run.toml", "--set", "data.to=2003-06-30", "--out", "backtest"]);
+    for table in ["fills.csv", "trades.csv", "equity.csv"] {
+        assert_eq!(place.read(&format!("backtest/{table}")), place.read(&format!("trading/paper-after/{table}")));
+    }
+    assert_ne!(place.read("backtest/fills.csv"), place.read("trading/paper-before/fills.csv"));
+    place.done(&["journal", "replay", "trading/paper-after"]);
+    assert_eq!(parity("paper-after")["items"], json!([]));
+    // The account that traded before the correction was told other prices than the lake has now.
+    let answer = parity("paper-before");
+    let items = answer["items"].as_array().unwrap();
+    assert!(!items.is_empty() && items.iter().all(|item| item["cause"] == "data" || item["cause"] == "rounding"));
+    let sum = items.iter().fold(Money::ZERO, |sum, item| sum.add(money(&item["amount"])).unwrap());
+    assert_eq!(sum, money(&answer["difference"]));
+    assert!(!sum.is_zero(), "{answer}");
+    let last = place.read("backtest/equity.csv");
+    let cells: Vec<&str> = last.lines().last().unwrap().split(',').collect();
+    assert!(cells.contains(&answer["simulated"].as_str().unwrap()), "{cells:?} {answer}");
+}
+
 #[test]
 fn a_journal_that_was_changed_or_cut_is_found() {
     let place = Place::with_lake();

@@ -53,13 +53,7 @@ impl FromLake {
     fn look(&mut self) -> Result<()> {
         self.looked = Instant::now();
         let market = history(&self.location, &self.data, None)?;
-        let mut events = replay(Calendar::nyse(), &market, self.after)?;
-        // What a vendor corrects later is not what was traded then.
-        for event in &mut events {
-            if let Market::Bar { bar, traded } = event {
-                *traded = *bar;
-            }
-        }
+        let events = replay(Calendar::nyse(), &market, self.after)?;
         self.after = events.iter().rev().find_map(opened).or(self.after);
         self.told = Told::new(events);
         Ok(())
@@ -70,14 +64,15 @@ fn opened(event: &Market) -> Option<SessionDate> {
     if let Market::Opened(session) = event { Some(session.date) } else { None }
 }
 
-/// What a lake knows of symbols, before a session.
+/// What a lake knows of symbols, before a session, as a backtest sees it: decisions the first print, fills what the
+/// vendor has corrected since.
 ///
 /// # Errors
 /// The lake cannot be read.
 pub fn history(location: &str, data: &Data, before: Option<SessionDate>) -> Result<Recorded> {
     let last = before.map(|before| SessionDate::from_days(before.days() - 1));
     let known = Lake::open(location)?.market(&data.symbols, data.from, last.or(data.to))?;
-    Ok(Recorded::new(Calendar::nyse(), known.bars, known.actions, Vec::new())?)
+    Ok(Recorded::new(Calendar::nyse(), known.bars, known.actions, known.restated)?)
 }
 
 impl Feed for FromLake {
