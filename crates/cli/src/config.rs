@@ -134,15 +134,15 @@ pub fn check_money(account: &Account, costs: &Costs, risk: &Limits) -> Result<()
     }
     // What may be at most: no broker charges more than the value traded, nor lends shares at 100 times it a year.
     let ranges = [
-        ("costs.commission_per_share", costs.commission_per_share.to_f64(), f64::MAX),
-        ("costs.commission_bps", costs.commission_bps, 10_000.0),
-        ("costs.commission_min", costs.commission_min.to_f64(), f64::MAX),
-        ("costs.slippage_bps", costs.slippage_bps, f64::MAX),
-        ("costs.spread_bps", costs.spread_bps, f64::MAX),
-        ("costs.volume_impact_bps", costs.volume_impact_bps, f64::MAX),
-        ("costs.borrow_bps", costs.borrow_bps, 1_000_000.0),
+        ("commission_per_share", costs.commission_per_share.to_f64(), f64::MAX),
+        ("commission_bps", costs.commission_bps, 10_000.0),
+        ("commission_min", costs.commission_min.to_f64(), f64::MAX),
+        ("slippage_bps", costs.slippage_bps, f64::MAX),
+        ("spread_bps", costs.spread_bps, f64::MAX),
+        ("volume_impact_bps", costs.volume_impact_bps, f64::MAX),
+        ("borrow_bps", costs.borrow_bps, 1_000_000.0),
     ];
-    in_range(ranges.map(|(key, value, most)| (key.to_owned(), value, most)))?;
+    in_range("costs", &ranges)?;
     check_limits("risk", risk)?;
     if costs.slippage_bps + costs.spread_bps / 2.0 + costs.volume_impact_bps >= 10_000.0 {
         bail!("costs.slippage_bps, half of costs.spread_bps and costs.volume_impact_bps together must be below 10000");
@@ -153,47 +153,56 @@ pub fn check_money(account: &Account, costs: &Costs, risk: &Limits) -> Result<()
     Ok(())
 }
 
-/// Whether limits make sense; `table` is what they stand under.
-///
-/// # Errors
-/// The first that does not.
-pub fn check_limits(table: &str, risk: &Limits) -> Result<()> {
-    let shares = |limit: Option<Quantity>| limit.map_or(0.0, Quantity::to_f64);
-    let money = |limit: Option<Money>| limit.map_or(0.0, Money::to_f64);
-    let ranges = [
-        ("price_collar_bps", risk.price_collar_bps.unwrap_or(0.0), f64::MAX),
-        ("order_quantity_max", shares(risk.order_quantity_max), f64::MAX),
-        ("order_notional_max", money(risk.order_notional_max), f64::MAX),
-        ("position_quantity_max", shares(risk.position_quantity_max), f64::MAX),
-        ("position_notional_max", money(risk.position_notional_max), f64::MAX),
-        ("gross_notional_max", money(risk.gross_notional_max), f64::MAX),
-        ("net_notional_max", money(risk.net_notional_max), f64::MAX),
-        ("daily_loss_max", money(risk.daily_loss_max), f64::MAX),
-        ("drawdown_max", risk.drawdown_max.unwrap_or(0.0), 1.0),
-        ("margin.initial_long", risk.margin.initial_long, 100.0),
-        ("margin.initial_short", risk.margin.initial_short, 100.0),
-        ("margin.maintenance", risk.margin.maintenance, 100.0),
-    ];
-    in_range(ranges.map(|(key, value, most)| (format!("{table}.{key}"), value, most)))?;
-    let initial = risk.margin.initial_long.min(risk.margin.initial_short);
-    if risk.margin.maintenance > initial {
-        bail!(
-            "{table}.margin.maintenance is {}, more than the {initial} that opens a position, which would be closed \
-                 again at once; make it smaller",
-            risk.margin.maintenance
-        );
+/// Whether each is a number from 0 to its most: a limit that is none is never reached.
+fn in_range(section: &str, ranges: &[(&str, f64, f64)]) -> Result<()> {
+    for (key, value, most) in ranges {
+        if !value.is_finite() {
+            bail!("{section}.{key} is {value}; it must be a number such as 2 or 0.5");
+        }
+        if *value < 0.0 {
+            bail!("{section}.{key} is {value}; it must be 0 or more");
+        }
+        if value > most {
+            bail!("{section}.{key} is {value}; it must be at most {most}");
+        }
     }
     Ok(())
 }
 
-fn in_range(ranges: impl IntoIterator<Item = (String, f64, f64)>) -> Result<()> {
-    for (key, value, most) in ranges {
-        if value < 0.0 {
-            bail!("{key} is {value}; it must be 0 or more");
-        }
-        if value > most {
-            bail!("{key} is {value}; it must be at most {most}");
-        }
+/// Whether limits make sense; `section` is what they are called where they stand.
+///
+/// # Errors
+/// The first that does not.
+pub fn check_limits(section: &str, limits: &Limits) -> Result<()> {
+    let shares = |limit: Option<Quantity>| limit.map_or(0.0, Quantity::to_f64);
+    let money = |limit: Option<Money>| limit.map_or(0.0, Money::to_f64);
+    let margin = limits.margin;
+    let ranges = [
+        ("price_collar_bps", limits.price_collar_bps.unwrap_or(0.0), f64::MAX),
+        ("order_quantity_max", shares(limits.order_quantity_max), f64::MAX),
+        ("order_notional_max", money(limits.order_notional_max), f64::MAX),
+        ("position_quantity_max", shares(limits.position_quantity_max), f64::MAX),
+        ("position_notional_max", money(limits.position_notional_max), f64::MAX),
+        ("gross_notional_max", money(limits.gross_notional_max), f64::MAX),
+        ("net_notional_max", money(limits.net_notional_max), f64::MAX),
+        ("daily_loss_max", money(limits.daily_loss_max), f64::MAX),
+        ("drawdown_max", limits.drawdown_max.unwrap_or(0.0), 1.0),
+        ("margin.initial_long", margin.initial_long, 100.0),
+        ("margin.initial_short", margin.initial_short, 100.0),
+        ("margin.maintenance", margin.maintenance, 100.0),
+    ];
+    in_range(section, &ranges)?;
+    // The first execution has happened before any is counted.
+    if limits.repeated_executions_max == Some(0) {
+        bail!("{section}.repeated_executions_max is 0; it must be 1 or more, or be left out");
+    }
+    let initial = margin.initial_long.min(margin.initial_short);
+    if margin.maintenance > initial {
+        bail!(
+            "{section}.margin.maintenance is {}, more than the {initial} that opens a position, which would be closed \
+                 again at once; make it smaller",
+            margin.maintenance
+        );
     }
     Ok(())
 }
@@ -224,6 +233,8 @@ pub fn schema() -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use toml::Value;
+
     use super::*;
     use crate::layers::parse;
 
@@ -335,6 +346,10 @@ mod tests {
         assert!(wrong("costs.volume_share_max=2").contains("at most 1"));
         assert_eq!(wrong("risk.order_quantity_max=-1"), "risk.order_quantity_max is -1; it must be 0 or more");
         assert_eq!(wrong("risk.gross_notional_max=-0.5"), "risk.gross_notional_max is -0.5; it must be 0 or more");
+        assert_eq!(
+            wrong("risk.repeated_executions_max=0"),
+            "risk.repeated_executions_max is 0; it must be 1 or more, or be left out"
+        );
         assert!(wrong("risk.margin.maintenance=0.6").contains("more than the 0.5 that opens a position"));
         assert!(wrong("metrics.risk_free_per_session=0.05").contains("at most 0.01"));
         assert!(wrong("data.symbols=[]").contains("at least one"));
@@ -343,6 +358,87 @@ mod tests {
         for set in ["cash=3", "=5", ".cash=5"] {
             assert!(wrong(set).contains("is not a key; write section.key=value"), "{}", wrong(set));
         }
+    }
+
+    /// A key of the schema with a value of its type: as a layer has it in text, and as the canonical text has it.
+    fn samples(schema: &serde_json::Value, path: &str, found: &mut Vec<(String, Option<String>, String, Value)>) {
+        let variants = schema["oneOf"].as_array().into_iter().flatten();
+        for section in variants.chain([schema]).filter(|section| section["properties"].is_object()) {
+            let name = section["properties"]["name"]["const"].as_str().map(str::to_owned);
+            for (key, inner) in section["properties"].as_object().unwrap() {
+                let path = format!("{path}{key}");
+                let is = |kind: &str| {
+                    inner["type"] == kind || inner["type"].as_array().is_some_and(|all| all.contains(&kind.into()))
+                };
+                let text = |text: &str| (text.to_owned(), Value::from(text));
+                let choice =
+                    inner["oneOf"].as_array().and_then(|all| all.last()).and_then(|last| last["const"].as_str());
+                let (said, meant) = match path.as_str() {
+                    "strategy.slow" => ("300".to_owned(), Value::from(300)),
+                    "risk.margin.initial_long" | "risk.margin.initial_short" => ("0.75".to_owned(), Value::from(0.75)),
+                    _ if inner["const"].is_string() => text(inner["const"].as_str().unwrap()),
+                    _ if choice.is_some() => text(choice.unwrap()),
+                    _ if is("object") || inner.get("oneOf").is_some() => {
+                        samples(inner, &format!("{path}."), found);
+                        continue;
+                    }
+                    _ if is("array") => (r#"["GME"]"#.to_owned(), vec!["GME"].into()),
+                    _ if is("boolean") => ("true".to_owned(), true.into()),
+                    _ if is("integer") => ("7".to_owned(), 7.into()),
+                    _ if is("number") && is("string") => ("12.5".to_owned(), "12.5".into()),
+                    _ if is("number") => ("0.005".to_owned(), 0.005.into()),
+                    _ if inner["format"] == "date" => text("2001-02-05"),
+                    _ => text("some.csv"),
+                };
+                found.push((path, name.clone(), said, meant));
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_with_a_value_of_its_type_is_taken_from_file_environment_and_set() {
+        let mut found = Vec::new();
+        samples(&schema(), "", &mut found);
+        assert!(found.len() > 40, "{found:?}");
+        for (key, rule, said, meant) in found {
+            let rule = rule.unwrap_or_else(|| "sma".to_owned());
+            let needed = match rule.as_str() {
+                "sma" | "ema" => "fast = 50\nslow = 200\nsize = 100\n",
+                "breakout" => "period = 20\nsize = 100\n",
+                "forecast" | "policy" => "model = \"some\"\n",
+                _ => "",
+            };
+            let base = format!("[data]\nsymbols = [\"AAPL\"]\n[strategy]\nname = \"{rule}\"\n{needed}");
+            let quoted =
+                if meant.is_str() && meant.as_str() != Some("12.5") { format!("\"{said}\"") } else { said.clone() };
+            let mut file = parse(&base).unwrap();
+            let mut place = &mut file;
+            let (sections, last) = key.rsplit_once('.').unwrap();
+            for section in sections.split('.') {
+                place = place.entry(section).or_insert_with(|| Value::Table(Table::new())).as_table_mut().unwrap();
+            }
+            place.extend(parse(&format!("{last} = {quoted}")).unwrap());
+            let name = format!("ALGOTRADING_{}", key.replace('.', "__").to_ascii_uppercase());
+            let base = || parse(&base).unwrap();
+            let ways = [
+                ("file", RunConfig::layered(file, [], &[])),
+                ("environment", RunConfig::layered(base(), [(name, said.clone())], &[])),
+                ("--set", RunConfig::layered(base(), [], &[format!("{key}={said}")])),
+            ];
+            for (way, config) in ways {
+                let config = config.unwrap_or_else(|error| panic!("{rule}: {key} by {way}: {error:#}"));
+                let canonical = Value::Table(parse(&config.canonical().unwrap()).unwrap());
+                let taken = key.split('.').fold(&canonical, |place, part| &place[part]);
+                assert_eq!(*taken, meant, "{rule}: {key} by {way}");
+            }
+        }
+        // Names may be one text, as symbols may.
+        let restricted = load("", &[("ALGOTRADING_RISK__RESTRICTED", "GME, FB")], &[]).unwrap().risk.restricted;
+        assert_eq!(restricted.iter().map(Symbol::as_str).collect::<Vec<_>>(), ["GME", "FB"]);
+        assert_eq!(
+            load("", &[], &["risk.no_self_trade=yes"]).unwrap_err(),
+            "risk.no_self_trade is \"yes\"; it must be true or false"
+        );
     }
 
     #[test]

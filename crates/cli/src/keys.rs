@@ -96,6 +96,8 @@ fn one(value: &Value, schema: &Schema, key: &str) -> Result<()> {
         (fits, "a number such as 1000 or 0.005")
     } else if is("number") {
         (value.is_integer() || value.as_float().is_some_and(f64::is_finite), "a number such as 2 or 0.5")
+    } else if is("boolean") {
+        (value.is_bool(), "true or false")
     } else if schema["format"] == "date" {
         (value.as_str().is_some_and(|text| SessionDate::parse(text).is_ok()), "a date such as 2012-12-31")
     } else {

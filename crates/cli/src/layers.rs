@@ -139,13 +139,13 @@ fn put(table: &mut Table, key: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// TOML has dates of its own, ours are text; and symbols may be one text, `AAPL,IBM`.
+/// TOML has dates of its own, ours are text; and lists of symbols may be one text, `AAPL,IBM`.
 fn plain(mut table: Table) -> Table {
     for section in table.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
         for (key, value) in section.iter_mut() {
             match value {
                 Value::Datetime(date) => *value = Value::String(date.to_string()),
-                Value::String(names) if key == "symbols" => {
+                Value::String(names) if key == "symbols" || key == "restricted" => {
                     let names = names.split(',').map(|name| Value::String(name.trim().to_owned()));
                     *value = Value::Array(names.collect());
                 }

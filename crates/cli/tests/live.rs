@@ -186,8 +186,9 @@ fn with_a_vendors_correction_paper_has_the_fills_of_the_backtest_and_parity_says
         serde_json::from_str(&place.done(&["parity", &format!("trading/{account}"), "--json"])).unwrap()
     };
     let money = |value: &Value| Money::parse(value.as_str().unwrap()).unwrap();
-    let paper =
-        |name: &str| place.done(&["paper", "run.toml", "--set", "data.to=2003-06-30", "--name", name, "--lake", "lake"]);
+    let paper = |name: &str| {
+        place.done(&["paper", "run.toml", "--set", "data.to=2003-06-30", "--name", name, "--lake", "lake"])
+    };
     paper("before");
     assert_eq!(parity("paper-before")["items"], json!([]));
     correct(&place);

@@ -25,6 +25,7 @@ use engine::Limits;
 use serde::Deserialize;
 use trading::guardian::Ladders;
 
+use crate::config::check_limits;
 use crate::layers;
 
 /// Version of the format.
@@ -99,7 +100,7 @@ fn parse(text: &str) -> Result<House> {
     if !margin_said {
         limits.margin = free().margin;
     }
-    crate::config::check_limits("limits", &limits)?;
+    check_limits("limits", &limits)?;
     Ok(House { limits, ladders: guardian, text: text.to_owned() })
 }
 
@@ -121,6 +122,25 @@ mod tests {
         assert_eq!(
             complaint("version = 1\n[limits]\ndaily_loss_max = -3"),
             "limits.daily_loss_max is -3; it must be 0 or more"
+        );
+    }
+
+    #[test]
+    fn a_limit_that_is_no_number_or_stops_nothing_is_refused_with_its_key_and_value() {
+        let complaint = |text: &str| format!("{:#}", parse(&format!("version = 1\n[limits]\n{text}")).unwrap_err());
+        for key in
+            ["drawdown_max", "price_collar_bps", "margin.initial_long", "margin.initial_short", "margin.maintenance"]
+        {
+            for value in ["nan", "inf", "-inf"] {
+                let said = complaint(&format!("{key} = {value}"));
+                let shown = value.replace("nan", "NaN");
+                assert_eq!(said, format!("limits.{key} is {shown}; it must be a number such as 2 or 0.5"));
+            }
+        }
+        assert!(complaint("order_notional_max = nan").starts_with("limits.order_notional_max: "));
+        assert_eq!(
+            complaint("repeated_executions_max = 0"),
+            "limits.repeated_executions_max is 0; it must be 1 or more, or be left out"
         );
     }
 
