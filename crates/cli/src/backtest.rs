@@ -1,6 +1,7 @@
 //! One backtest: market from the lake, rule from the run file, engine and venue, and what came of it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use domain::{Calendar, Money, Strategy, Symbol};
@@ -29,6 +30,8 @@ pub struct Prepared {
     pub inputs: Inputs,
     /// What the reader of a report must know about them.
     pub facts: Facts,
+    /// Where the run file lies; none for one that is no file.
+    pub run_file: Option<PathBuf>,
 }
 
 /// What identifies a run and qualifies its result; `run.json` holds it.
@@ -94,7 +97,7 @@ pub fn prepare(config: RunConfig, lake: &Lake, mut inputs: Inputs) -> Result<Pre
     let facts = facts(&config, &data, &inputs)?;
     let MarketData { bars, actions, restated, .. } = data;
     let market = Market::new(Calendar::nyse(), bars, actions, restated)?;
-    Ok(Prepared { config, market, inputs, facts })
+    Ok(Prepared { config, market, inputs, facts, run_file: None })
 }
 
 fn list(symbols: &[Symbol]) -> String {

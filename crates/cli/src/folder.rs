@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::backtest::{self, Ending, Facts, Prepared, hex};
 use crate::collect::{Collected, Collector};
+use crate::origin;
 
 /// The journal.
 pub const JOURNAL: &str = "journal.jsonl";
@@ -76,6 +77,9 @@ pub fn backtest<S: Strategy>(prepared: &Prepared, strategy: S, out: &Path) -> Re
     let (run, benchmark) = backtest::shown(&prepared.facts, &ending, collected);
     let manifest = Manifest::new(prepared.facts.clone(), ending)?;
     let metrics = describe(&draft.path, &manifest, &run, &benchmark)?;
+    if let Some(run_file) = &prepared.run_file {
+        origin::keep(&draft.path, run_file, &prepared.config.strategy)?;
+    }
     draft.publish(out)?;
     Ok(Finished { folder: out.to_owned(), run, metrics })
 }

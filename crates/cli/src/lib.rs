@@ -6,7 +6,7 @@
 //! ([`folder`]).
 //!
 //! In reading order: [`args`] (the command line), [`layers`], [`config`], [`backtest`], [`collect`], [`folder`], [`lookahead`], [`cut`],
-//! [`targets`] (a table as a strategy), [`shelf`] (models), [`eod`] (the scheduled day), [`live`] (trading on paper and live), [`rows`] (their features), [`serving`] (a model behind HTTP), [`sibling`] (programs beside this one), [`mod@print`], [`command`].
+//! [`targets`] (a table as a strategy), [`origin`] (where its file is), [`shelf`] (models), [`eod`] (the scheduled day), [`live`] (trading on paper and live), [`rows`] (their features), [`serving`] (a model behind HTTP), [`sibling`] (programs beside this one), [`mod@print`], [`command`].
 //!
 //! Invariant: standard output carries the answer and nothing else; a failure is one sentence on standard error.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,6 +23,7 @@ mod keys;
 pub mod layers;
 pub mod live;
 pub mod lookahead;
+pub mod origin;
 pub mod print;
 pub mod rows;
 pub mod serving;

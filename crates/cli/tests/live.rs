@@ -163,6 +163,35 @@ fn paper_trades_what_was_backtested_and_its_journal_proves_and_replays_itself() 
     place.fails(&["paper", "run.toml", "--out", "lake"], &["holds something that is no account"]);
 }
 
+#[test]
+fn a_table_beside_the_run_file_is_found_from_wherever_the_account_is_looked_at() {
+    let place = Place::with_lake();
+    fs::create_dir_all(place.path("desk/elsewhere")).unwrap();
+    fs::write(
+        place.path("desk/table.toml"),
+        "data.symbols = \"IBM\"\ndata.to = 2001-06-29\nstrategy = { name = \"targets\", file = \"wanted.csv\" }\n",
+    )
+    .unwrap();
+    fs::write(place.path("desk/wanted.csv"), "dt,sym,target\n2000-02-01,IBM,100\n2001-02-01,IBM,0\n").unwrap();
+    place.done(&["backtest", "desk/table.toml", "--out", "backtest"]);
+    place.done(&["paper", "desk/table.toml"]);
+    let lake = place.path("lake");
+    for folder in ["", "desk/elsewhere"] {
+        for (verb, run) in [
+            (&["journal", "replay"][..], "backtest"),
+            (&["journal", "replay"], "trading/paper-table"),
+            (&["parity"], "trading/paper-table"),
+        ] {
+            let mut command = place.command(verb);
+            command.arg(place.path(run)).arg("--lake").arg(&lake).current_dir(place.path(folder));
+            let done = command.output().unwrap();
+            assert!(done.status.success(), "{verb:?} {run} from `{folder}`: {}", stderr(&done));
+        }
+    }
+    let shown = place.done(&["parity", "trading/paper-table"]);
+    assert!(shown.contains("a difference of 0"), "{shown}");
+}
+
 /// What a vendor says later of the same days: the opens of 2001 and 2002 were the highs.
 fn correct(place: &Place) {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/sample/daily_adjusted_IBM.csv");

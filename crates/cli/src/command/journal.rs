@@ -20,6 +20,7 @@ use crate::live::heads::{self, HEADS};
 use crate::live::kept::MARKET;
 use crate::live::limits;
 use crate::live::paper::history_kept;
+use crate::origin;
 use crate::print::Reply;
 
 /// The journal of a folder, or the file itself.
@@ -262,7 +263,7 @@ pub(super) fn replay(args: &JournalReplay) -> Result<Reply> {
     open(&file)?;
     let table = toml::from_str(&facts.config).with_context(|| format!("the configuration in `{MANIFEST}`"))?;
     let config = RunConfig::layered(table, [], &[])?;
-    let inputs = super::inputs(&config, Path::new("run.toml"), &args.lake.lake)?;
+    let inputs = super::inputs(&config, &origin::of(&args.folder)?, &args.lake.lake)?;
     let instruments = facts.symbols.len();
     let mut strategy: Box<dyn Strategy + Send> = config.strategy.build(instruments, inputs)?;
     if let Some(history) = history_kept(&place)? {

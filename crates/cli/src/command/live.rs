@@ -1,6 +1,5 @@
 //! `algotrading live`, and what people say to an account that trades.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +20,7 @@ use crate::live::paper::has_history;
 use crate::live::real::{Real, usual_place};
 use crate::live::requests::{self, Ask, Wish};
 use crate::live::watch::{Left, Watch};
+use crate::origin;
 use crate::print::Reply;
 
 pub(super) fn run(args: &Live) -> Result<Reply> {
@@ -46,6 +46,7 @@ pub(super) fn run(args: &Live) -> Result<Reply> {
     let feed = feeds::named(&args.feed, &config.data.symbols, after, paper::now)?;
     let wanted = paper::wanted(&args.look, false)?;
     place.keep(&account)?;
+    origin::keep(place.folder(), &args.run_file.run, &config.strategy)?;
     let broker = broker.begin()?;
     let (tolerance, silence_s) = (args.cash_tolerance, args.silence);
     let real = Real {
@@ -111,7 +112,7 @@ fn working(left: &Left, strategy: &str) -> String {
 pub(super) fn obey_alone(place: &Place, account: &Account, location: &str, wait: Duration) -> Result<Option<String>> {
     let table = toml::from_str(&account.facts.config).context("the account's run file")?;
     let config = RunConfig::layered(table, [], &[])?;
-    let inputs = super::inputs(&config, Path::new("run.toml"), location)?;
+    let inputs = super::inputs(&config, &origin::of(place.folder())?, location)?;
     let name = BrokerName::from_str(&account.broker, false).map_err(anyhow::Error::msg)?;
     let real = Real {
         place: place.clone(),

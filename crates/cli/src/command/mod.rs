@@ -88,7 +88,8 @@ fn prepare(args: &RunFile) -> Result<Prepared> {
 
 pub(crate) fn load(config: RunConfig, run_file: &Path, location: &str) -> Result<Prepared> {
     let inputs = inputs(&config, run_file, location)?;
-    crate::backtest::prepare(config, &Lake::open(location)?, inputs)
+    let prepared = crate::backtest::prepare(config, &Lake::open(location)?, inputs)?;
+    Ok(Prepared { run_file: Some(run_file.to_owned()), ..prepared })
 }
 
 /// What the rule of a run file needs beside its parameters.

@@ -15,6 +15,7 @@ use crate::live::account::{Place, name_of};
 use crate::live::limits;
 use crate::live::paper::{Paper, Source, usual_place};
 use crate::live::watch::{self, Wanted, Watch};
+use crate::origin;
 use crate::print::Reply;
 
 pub(super) fn run(args: &Args) -> Result<Reply> {
@@ -32,7 +33,9 @@ pub(super) fn run(args: &Args) -> Result<Reply> {
     let pace = args.sessions_per_second.map(|rate| Duration::from_secs_f64(1.0 / rate));
     let account = place.open("paper", &strategy, &config, &house.text)?;
     let wanted = wanted(&args.look, !matches!(source, Source::Named(_)))?;
+    let traded = config.strategy.clone();
     let paper = Paper { place, account, config, inputs, location, house, source, pace, clock: now }.begin()?;
+    origin::keep(paper.place().folder(), &args.run_file.run, &traded)?;
     let stop = stop_on_signals();
     let watch = Watch::open(wanted, paper.place(), paper.account(), now)?;
     let finished = paper.run(&stop, &watch);

@@ -1,7 +1,6 @@
 //! `algotrading parity`
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use domain::{Bar, Calendar, CorporateAction, InstrumentId, Money, SessionDate, Strategy, Symbol};
@@ -20,6 +19,7 @@ use crate::live::heads::HEADS;
 use crate::live::kept::{MARKET, told};
 use crate::live::paper::history_kept;
 use crate::live::{feeds, limits};
+use crate::origin;
 use crate::print::{Reply, table};
 
 #[derive(Debug, Serialize)]
@@ -203,7 +203,7 @@ fn config(account: &Account) -> Result<RunConfig> {
 fn simulate(place: &Place, account: &Account, location: &str, market: &Recorded) -> Result<Tally> {
     let config = config(account)?;
     let instruments = account.facts.symbols.len();
-    let inputs = super::inputs(&config, Path::new("run.toml"), location)?;
+    let inputs = super::inputs(&config, &origin::of(place.folder())?, location)?;
     let mut strategy: Box<dyn Strategy + Send> = config.strategy.build(instruments, inputs)?;
     if let Some(history) = history_kept(place)? {
         warm_up(&mut strategy, instruments, Calendar::nyse(), &history);
