@@ -10,23 +10,22 @@
 //! market trades at the next price that the market has, not at the last one.
 //!
 //! In reading order: `floor` (limits and account before a broker), `asked` (what a client wants), `house` (orders and
-//! what becomes of them), `answers`, `problem`, `http` (the routes), `socket`.
+//! what becomes of them), `answers`, `problem`, `http` (the routes), `socket`, `lines` (who is connected).
 
 mod answers;
 mod asked;
 mod floor;
 mod house;
 mod http;
+mod lines;
 mod problem;
 mod socket;
 
-use std::future::IntoFuture;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use engine::Mode;
 use tokio::runtime::Builder;
@@ -69,25 +68,14 @@ pub fn serve<B: Broker + Send + 'static>(
     let thread = std::thread::Builder::new().name("alpaca-server".to_owned()).spawn(move || {
         let outcome = runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let (mut stopped, mut over) = (stopped.clone(), stopped);
-            let served = axum::serve(listener, routes).with_graceful_shutdown(async move {
-                let _ = stopped.changed().await;
-            });
-            // A client that keeps its connection does not keep the server; sockets get to say that they close.
-            let late = async move {
-                let _ = over.changed().await;
-                tokio::time::sleep(CLOSING_TIME_MAX).await;
-            };
-            tokio::select! { served = served.into_future() => served, () = late => Ok(()) }
+            lines::serve(listener, routes, stopped).await;
+            Ok(())
         });
         runtime.shutdown_background();
         outcome
     })?;
     Ok(Handle { address, shared, stop, thread: Some(thread) })
 }
-
-/// How long requests and sockets may go on after a stop.
-const CLOSING_TIME_MAX: Duration = Duration::from_millis(250);
 
 impl<B: Broker> Handle<B> {
     /// Where it listens.

@@ -182,6 +182,7 @@ impl<B: Broker> House<B> {
     }
 
     fn leg(&mut self, of: &Row, parent: usize, side: Side, kind: OrderKind) -> Row {
+        let at = self.stamp();
         Row {
             id: self.next_id(),
             client_order_id: String::new(),
@@ -190,6 +191,8 @@ impl<B: Broker> House<B> {
             status: Status::Held,
             parent: Some(parent),
             legs: Vec::new(),
+            created_at: at,
+            updated_at: at,
             exits: true,
             ..of.clone()
         }

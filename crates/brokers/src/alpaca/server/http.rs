@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain::{Quantity, SessionDate, Timestamp};
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use trading::Broker;
 
 use super::super::settings::Credentials;
@@ -62,8 +65,39 @@ pub(super) fn routes<B: Broker + Send + 'static>(shared: Arc<Shared<B>>) -> Rout
 }
 
 async fn guard<B: Broker + Send + 'static>(State(shared): Server<B>, request: Request, next: Next) -> Response {
-    let known = has_keys(&shared.credentials, request.headers());
-    if known { next.run(request).await } else { Problem::stranger().into_response() }
+    if !has_keys(&shared.credentials, request.headers()) {
+        return Problem::stranger().into_response();
+    }
+    match whole_body(request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The longest body that is read.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// How long a body may take.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The request with its body read, so that no route waits for one.
+async fn whole_body(request: Request) -> Result<Request, Problem> {
+    let (head, body) = request.into_parts();
+    let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Err(Problem::too_large(BODY_BYTES_MAX));
+    }
+    let read = async {
+        let (mut body, mut bytes) = (body.into_data_stream(), Vec::new());
+        while let Some(part) = body.next().await {
+            bytes.extend_from_slice(&part.map_err(|_| Problem::unreadable("the body broke off"))?);
+            if bytes.len() > BODY_BYTES_MAX {
+                return Err(Problem::too_large(BODY_BYTES_MAX));
+            }
+        }
+        Ok(bytes)
+    };
+    let bytes = timeout(BODY_TIME_MAX, read).await.map_err(|_| Problem::too_slow())??;
+    Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
 fn say(status: StatusCode, body: &Value) -> Response {
@@ -74,8 +108,26 @@ fn ok(body: &Value) -> Answer {
     Ok(say(StatusCode::OK, body))
 }
 
-fn yes(words: &HashMap<String, String>, name: &str) -> bool {
-    words.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+/// Yes or no; no unless said.
+fn yes(words: &HashMap<String, String>, name: &str) -> Result<bool, Problem> {
+    match words.get(name).map(|value| value.to_ascii_lowercase()).as_deref() {
+        Some("true" | "t" | "1") => Ok(true),
+        None | Some("" | "false" | "f" | "0") => Ok(false),
+        Some(_) => Err(Problem::invalid(format!("{name} must be true or false"))),
+    }
+}
+
+/// One of two words, in any case; none where nothing is said.
+fn either(words: &HashMap<String, String>, name: &str, [one, other]: [&str; 2]) -> Result<Option<String>, Problem> {
+    let said = words.get(name).map(|word| word.to_ascii_lowercase()).filter(|word| !word.is_empty());
+    match said {
+        Some(word) if word != one && word != other => Err(Problem::invalid(format!("{name} must be {one} or {other}"))),
+        said => Ok(said),
+    }
+}
+
+fn newest_first(words: &HashMap<String, String>) -> Result<bool, Problem> {
+    Ok(either(words, "direction", ["asc", "desc"])?.is_none_or(|direction| direction == "desc"))
 }
 
 async fn account<B: Broker>(State(shared): Server<B>) -> Answer {
@@ -93,9 +145,10 @@ async fn submit<B: Broker>(State(shared): Server<B>, body: Bytes) -> Answer {
 }
 
 async fn order<B: Broker>(State(shared): Server<B>, Path(id): Path<String>, Query(words): Words) -> Answer {
+    let nested = yes(&words, "nested")?;
     shared.house(|house| {
         let at = house.find(&id)?;
-        ok(&answers::order(house, at, yes(&words, "nested")))
+        ok(&answers::order(house, at, nested))
     })
 }
 
@@ -183,19 +236,19 @@ fn number(words: &HashMap<String, String>, name: &str, usual: usize, most: usize
 impl Filter {
     fn read(words: &HashMap<String, String>) -> Result<Self, Problem> {
         let word = |name: &str, usual: &str| words.get(name).map_or(usual, String::as_str).to_ascii_lowercase();
-        let (status, direction) = (word("status", "open"), word("direction", "desc"));
+        let status = word("status", "open");
         if !["open", "closed", "all"].contains(&status.as_str()) {
             return Err(Problem::invalid("status must be open, closed or all"));
         }
         let list = |text: &String| text.split(',').map(|one| one.trim().to_ascii_uppercase()).collect();
         Ok(Self {
             status,
-            nested: yes(words, "nested"),
-            newest_first: direction != "asc",
+            nested: yes(words, "nested")?,
+            newest_first: newest_first(words)?,
             limit: number(words, "limit", 50, 500)?,
             after: moment(words, "after")?,
             until: moment(words, "until")?,
-            side: words.get("side").map(|side| side.to_ascii_lowercase()),
+            side: either(words, "side", ["buy", "sell"])?,
             symbols: words.get("symbols").filter(|text| !text.is_empty()).map(list),
         })
     }
@@ -295,8 +348,9 @@ async fn close<B: Broker>(
 }
 
 async fn close_all<B: Broker>(State(shared): Server<B>, Query(words): Words) -> Answer {
+    let cancels = yes(&words, "cancel_orders")?;
     shared.house(|house| {
-        if yes(&words, "cancel_orders") {
+        if cancels {
             cancel_open(house)?;
         }
         let mut done = Vec::new();
@@ -326,7 +380,7 @@ async fn activities_of<B: Broker>(State(shared): Server<B>, Path(kind): Path<Str
 fn list_fills<B: Broker>(shared: &Shared<B>, words: &HashMap<String, String>) -> Answer {
     let (after, until) = (moment(words, "after")?, moment(words, "until")?);
     let size = number(words, "page_size", 100, 100)?;
-    let newest_first = words.get("direction").is_none_or(|direction| direction != "asc");
+    let newest_first = newest_first(words)?;
     shared.house(|house| {
         let order = words.get("order_id").filter(|id| !id.is_empty());
         let within = |at: &usize| {
@@ -350,10 +404,18 @@ fn list_fills<B: Broker>(shared: &Shared<B>, words: &HashMap<String, String>) ->
     })
 }
 
-async fn assets<B: Broker>(State(shared): Server<B>) -> Answer {
+async fn assets<B: Broker>(State(shared): Server<B>, Query(words): Words) -> Answer {
+    either(&words, "status", ["active", "inactive"])?;
+    let wanted = |asset: &Value| {
+        let other = |(name, field): &(&str, &str)| {
+            let word = words.get(*name).filter(|word| !word.is_empty());
+            word.is_some_and(|word| asset[*field].as_str().is_none_or(|has| !has.eq_ignore_ascii_case(word)))
+        };
+        ![("status", "status"), ("asset_class", "class"), ("exchange", "exchange")].iter().any(other)
+    };
     shared.house(|house| {
         let ids = house.floor.symbols().iter().filter_map(|symbol| house.floor.instrument(symbol.as_str()));
-        let rows: Vec<Value> = ids.map(|id| answers::asset(&house.floor, id)).collect();
+        let rows: Vec<Value> = ids.map(|id| answers::asset(&house.floor, id)).filter(wanted).collect();
         ok(&json!(rows))
     })
 }

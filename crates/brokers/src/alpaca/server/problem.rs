@@ -50,6 +50,16 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, 40_110_000, "request is not authorized")
     }
 
+    /// The body is longer than any order.
+    pub(super) fn too_large(most: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, 41_310_000, format!("the body is larger than {most} bytes"))
+    }
+
+    /// The rest of the body did not come.
+    pub(super) fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, 40_810_000, "the body took too long")
+    }
+
     /// The server cannot go on.
     pub(super) fn broken(why: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, 50_010_000, format!("the paper account cannot go on: {why}"))
