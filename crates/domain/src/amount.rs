@@ -161,6 +161,9 @@ macro_rules! amount {
                         $name::parse(text).map_err(E::custom)
                     }
                     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<$name, E> {
+                        if !value.is_finite() {
+                            return Err(E::custom(format_args!("{value} is no amount")));
+                        }
                         $name::from_f64(value).ok_or_else(|| E::custom(ParseDecimalError::TooLarge))
                     }
                     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<$name, E> {

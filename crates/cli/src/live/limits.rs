@@ -137,7 +137,8 @@ mod tests {
                 assert_eq!(said, format!("limits.{key} is {shown}; it must be a number such as 2 or 0.5"));
             }
         }
-        assert!(complaint("order_notional_max = nan").starts_with("limits.order_notional_max: "));
+        assert_eq!(complaint("order_notional_max = nan"), "limits.order_notional_max: NaN is no amount");
+        assert_eq!(complaint("daily_loss_max = -inf"), "limits.daily_loss_max: -inf is no amount");
         assert_eq!(
             complaint("repeated_executions_max = 0"),
             "limits.repeated_executions_max is 0; it must be 1 or more, or be left out"
