@@ -239,8 +239,12 @@ impl Drive {
             // A market that was lost is told again, and the journal's steps come again with it.
             return Ok(());
         }
-        self.head = head.seq;
+        let first = std::mem::replace(&mut self.head, head.seq) == 0;
         self.heads.append(0, &serde_json::to_vec(&head)?)?;
+        if first {
+            // Without any the account would pass for one whose heads were taken away.
+            return Ok(self.heads.sync()?);
+        }
         // The step it is about is on disk already: it is never ahead of the journal.
         Ok(self.heads.write()?)
     }
