@@ -39,6 +39,27 @@ impl DynamoDb {
         Ok(self.calls.ask("GetItem", format!("{} {key}", self.table), request.send())?.item)
     }
 
+    /// The items of a partition, in order.
+    fn items(&self, partition: &str) -> Answer<Vec<(Key, Item)>> {
+        let resource = format!("{} {partition}", self.table);
+        let items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(partition.into()))
+            .consistent_read(true)
+            .into_paginator()
+            .items();
+        let items: Vec<Item> =
+            self.calls.ask("Query", &resource, async { items.send().collect::<Result<_, _>>().await })?;
+        let keyed = items.into_iter().map(|item| {
+            let sort = text(&item, "sk").ok_or_else(|| self.calls.lacking("Query", &resource, "sort key"))?;
+            Ok((Key::new(partition, sort), item))
+        });
+        keyed.collect()
+    }
+
     fn record(&self, call: &'static str, key: &Key, item: &Item) -> Answer<Record> {
         let version = item.get("version").and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
         let body = text(item, "body").and_then(|body| serde_json::from_str(body).ok());
@@ -46,7 +67,7 @@ impl DynamoDb {
             (Some(version), Some(body)) => Ok(Record { version, body }),
             _ => {
                 let resource = format!("{} {key}", self.table);
-                Err(self.calls.error(call, resource, Kind::Service, "the item has no version or its body is no JSON"))
+                Err(self.calls.error(call, resource, Kind::Damaged, "the item has no version or its body is no JSON"))
             }
         }
     }
@@ -99,23 +120,13 @@ impl Records for DynamoDb {
         }
     }
 
+    fn keys(&self, partition: &str) -> Answer<Vec<Key>> {
+        Ok(self.items(partition)?.into_iter().map(|(key, _)| key).collect())
+    }
+
     fn list(&self, partition: &str) -> Answer<Vec<(Key, Record)>> {
-        let resource = format!("{} {partition}", self.table);
-        let items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(partition.into()))
-            .consistent_read(true)
-            .into_paginator()
-            .items();
-        let items: Vec<Item> =
-            self.calls.ask("Query", &resource, async { items.send().collect::<Result<_, _>>().await })?;
-        let told = items.iter().map(|item| {
-            let sort = text(item, "sk").ok_or_else(|| self.calls.lacking("Query", &resource, "sort key"))?;
-            let key = Key::new(partition, sort);
-            let record = self.record("Query", &key, item)?;
+        let told = self.items(partition)?.into_iter().map(|(key, item)| {
+            let record = self.record("Query", &key, &item)?;
             Ok((key, record))
         });
         told.collect()

@@ -23,6 +23,8 @@ pub enum Kind {
     Unreachable,
     /// The service failed by itself, or answered what nobody understands.
     Service,
+    /// What is kept there was written by somebody else, and makes no sense. It stays so until a person mends it.
+    Damaged,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Self::TimedOut => "no answer in time",
             Self::Unreachable => "not reachable",
             Self::Service => "the service failed",
+            Self::Damaged => "what is kept there is damaged",
         }
     }
 }

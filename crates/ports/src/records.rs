@@ -58,7 +58,13 @@ pub trait Records {
     /// The table cannot be written.
     fn put(&self, key: &Key, body: &Value, seen: u64) -> Answer<Put>;
 
-    /// All records of a partition in the order of their sort keys.
+    /// The keys of a partition, in order, whatever is written under them.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    fn keys(&self, partition: &str) -> Answer<Vec<Key>>;
+
+    /// All records of a partition in the order of their sort keys; no record is passed over.
     ///
     /// # Errors
     /// The table cannot be read.

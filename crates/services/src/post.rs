@@ -43,7 +43,7 @@ impl Channel for Post<'_> {
         let sent = self.to.send(&self.group, &format!("{}-{id}", self.group), text);
         sent.map_err(|error| match error.kind {
             Kind::TimedOut | Kind::Service | Kind::Conflict => SendError::Unclear(error.to_string()),
-            Kind::Unreachable | Kind::Throttled | Kind::Denied | Kind::NotFound | Kind::Invalid => {
+            Kind::Unreachable | Kind::Throttled | Kind::Denied | Kind::NotFound | Kind::Invalid | Kind::Damaged => {
                 SendError::NotSent(error.to_string())
             }
         })

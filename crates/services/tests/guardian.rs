@@ -42,6 +42,10 @@ impl Records for Failing {
         self.there().and_then(|()| self.records.put(key, body, seen))
     }
 
+    fn keys(&self, partition: &str) -> Answer<Vec<Key>> {
+        self.there().and_then(|()| self.records.keys(partition))
+    }
+
     fn list(&self, partition: &str) -> Answer<Vec<(Key, Record)>> {
         self.there().and_then(|()| self.records.list(partition))
     }

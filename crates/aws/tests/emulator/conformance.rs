@@ -33,6 +33,7 @@ fn absent_records_are_none(records: &dyn Records) {
     let key = Key::new("absent", "record");
     assert_eq!(records.get(&key).unwrap(), None);
     assert_eq!(records.list("absent").unwrap(), []);
+    assert_eq!(records.keys("absent").unwrap(), []);
     assert_eq!(records.put(&key, &json!(1), 1).unwrap(), Put::Conflict, "it is not there, so nobody has seen it");
     assert_eq!(records.get(&key).unwrap(), None);
 }
@@ -71,6 +72,7 @@ fn a_list_is_in_order_and_of_one_partition(records: &dyn Records) {
     let sorts: Vec<_> = told.iter().map(|(key, _)| key.sort.as_str()).collect();
     assert_eq!(sorts, ["10", "9", "a", "a/c", "b", "é"]);
     assert!(told.iter().all(|(key, _)| key.partition == "order"));
+    assert_eq!(records.keys("order").unwrap(), told.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
     assert_eq!(told[1].1, Record { version: 2, body: json!("nine") });
 }
 

@@ -118,11 +118,15 @@ fn a_list_has_all_pages_in_order() {
 fn an_item_that_is_no_record_is_not_passed_over() {
     let mut broken = item("a", 1, &value!(1), "w");
     broken["body"] = value!({ "S": "{" });
-    let wire = Wire::new([json(value!({ "Item": broken })), json(value!({ "Items": [broken] }))]);
+    let listed = || json(value!({ "Items": [broken] }));
+    let wire = Wire::new([json(value!({ "Item": broken })), listed(), listed()]);
     let records = wire.aws.records("table");
-    assert_eq!(records.get(&Key::new("day", "a")).unwrap_err().kind, Kind::Service);
+    let error = records.get(&Key::new("day", "a")).unwrap_err();
+    assert!(error.kind == Kind::Damaged && !error.kind.passes(), "{error}");
     let error = records.list("day").unwrap_err();
-    assert_eq!((error.kind, error.resource.as_str()), (Kind::Service, "`table day/a`"));
+    assert_eq!((error.kind, error.resource.as_str()), (Kind::Damaged, "`table day/a`"));
+    // Its name is known all the same, so that it hides no other.
+    assert_eq!(records.keys("day").unwrap(), [Key::new("day", "a")]);
 }
 
 #[test]

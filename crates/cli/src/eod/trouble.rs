@@ -89,6 +89,7 @@ impl From<CallError> for Trouble {
             kind if kind.passes() => What::Transient,
             Kind::Denied => What::Denied,
             Kind::NotFound => What::NotFound,
+            Kind::Damaged => What::BadRecord,
             _ => What::BadInput,
         };
         Self::new(what, error.to_string())

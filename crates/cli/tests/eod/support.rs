@@ -147,6 +147,10 @@ impl Records for Dying<'_, FolderRecords> {
         self.0.around("put", || self.1.put(key, body, seen))
     }
 
+    fn keys(&self, partition: &str) -> Answer<Vec<Key>> {
+        self.0.around("keys", || self.1.keys(partition))
+    }
+
     fn list(&self, partition: &str) -> Answer<Vec<(Key, Record)>> {
         self.0.around("list", || self.1.list(partition))
     }

@@ -169,7 +169,7 @@ impl Objects for FolderObjects {
 #[derive(Debug)]
 pub struct FolderRecords(pub PathBuf);
 
-/// What a file holds; it names its key, because the folder's name is a form of it that any file system takes.
+/// What a file holds; it names its key for people, because the folder's name is a form of it that any file system takes.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     key: String,
@@ -200,7 +200,7 @@ impl FolderRecords {
             service: "folder",
             call: "read",
             resource: format!("`{}`", path.display()),
-            kind: Kind::Invalid,
+            kind: Kind::Damaged,
             message: error.to_string(),
         })
     }
@@ -217,6 +217,18 @@ fn plain(text: &str) -> String {
         }
     }
     name
+}
+
+/// What [`plain`] made a name of.
+fn text_of(name: &str) -> String {
+    let mut parts = name.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(digits, 16));
+        bytes.extend(rest.bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl Records for FolderRecords {
@@ -250,7 +262,7 @@ impl Records for FolderRecords {
         }
     }
 
-    fn list(&self, partition: &str) -> Answer<Vec<(Key, Record)>> {
+    fn keys(&self, partition: &str) -> Answer<Vec<Key>> {
         let folder = self.0.join(plain(partition));
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -259,12 +271,19 @@ impl Records for FolderRecords {
         let mut found = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| failed("list", &folder, &error))?;
-            let Some((version, path)) = Self::latest(&entry.path())? else { continue };
-            let stored = Self::read(&path)?;
-            let sort = stored.key.strip_prefix(partition).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
-            found.push((Key::new(partition, sort), Record { version, body: stored.body }));
+            if Self::latest(&entry.path())?.is_some() {
+                found.push(Key::new(partition, text_of(&entry.file_name().to_string_lossy())));
+            }
         }
-        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found.sort();
+        Ok(found)
+    }
+
+    fn list(&self, partition: &str) -> Answer<Vec<(Key, Record)>> {
+        let mut found = Vec::new();
+        for key in self.keys(partition)? {
+            found.extend(self.get(&key)?.map(|record| (key, record)));
+        }
         Ok(found)
     }
 }
