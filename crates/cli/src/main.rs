@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use algotrading::sibling::Ended;
 use algotrading::{args::Cli, command, print::Reply};
 use clap::Parser;
 
@@ -19,7 +20,10 @@ fn main() -> ExitCode {
                 ExitCode::from(u8::from(reply.failed))
             }
         },
-        Err(error) => complain(&format!("{error:#}")),
+        Err(error) => match error.downcast_ref() {
+            Some(Ended(code)) => ExitCode::from(*code),
+            None => complain(&format!("{error:#}")),
+        },
     }
 }
 

@@ -1,9 +1,11 @@
 //! Programs beside this one, as cargo's subcommands are: what is heavy to compile is built only by who wants it.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+
+use crate::print::Reply;
 
 /// A program beside this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,11 @@ pub const TRAIN: Sibling = Sibling { program: "algotrading-train", package: "tra
 /// People and the programs that are always on AWS.
 pub const AWS: Sibling =
     Sibling { program: "algotrading-aws", package: "algotrading-aws", what: "the program that talks to AWS" };
+
+/// A program beside this one failed, and has said why: its exit code is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("exit code {0}")]
+pub struct Ended(pub u8);
 
 impl Sibling {
     fn path(self) -> Result<PathBuf> {
@@ -46,10 +53,15 @@ impl Sibling {
     /// Runs it; what it prints goes where ours goes.
     ///
     /// # Errors
-    /// It is not there or cannot be started.
-    pub fn pass_through(self, arguments: &[String]) -> Result<ExitStatus> {
+    /// It is not there or cannot be started; [`Ended`] when it failed.
+    pub fn pass_through(self, arguments: &[String]) -> Result<Reply> {
         let program = self.path()?;
-        Command::new(&program).args(arguments).status().with_context(|| format!("cannot start `{}`", program.display()))
+        let status = Command::new(&program).args(arguments).status();
+        let status = status.with_context(|| format!("cannot start `{}`", program.display()))?;
+        if !status.success() {
+            bail!(Ended(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
+        }
+        Ok(Reply::default())
     }
 
     /// Runs it and returns what it prints.

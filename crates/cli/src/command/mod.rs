@@ -47,15 +47,11 @@ pub fn run(cli: Cli) -> Result<Reply> {
             for (name, value) in more {
                 arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value.to_string()]));
             }
-            let status = sibling::SQL.pass_through(&arguments)?;
-            Ok(Reply { failed: !status.success(), ..Reply::default() })
+            sibling::SQL.pass_through(&arguments)
         }
         Verb::Backtest(args) => backtest::run(&args),
         Verb::LookaheadCheck(args) => lookahead::run(&args),
-        Verb::Train(args) => {
-            let status = sibling::TRAIN.pass_through(&args.arguments)?;
-            Ok(Reply { failed: !status.success(), ..Reply::default() })
-        }
+        Verb::Train(args) => sibling::TRAIN.pass_through(&args.arguments),
         Verb::Model(args) => model::run(&args),
         Verb::Predict(args) => predict::run(&args),
         Verb::Features(args) => features::run(&args),
@@ -69,10 +65,7 @@ pub fn run(cli: Cli) -> Result<Reply> {
         Verb::Reenable(args) => live::say(&args, &Ask::Reenable),
         Verb::Control(args) => live::say(&args.say, &Ask::Control(args.mode.into())),
         Verb::Kill(args) => kill::run(&args),
-        Verb::Aws(args) => {
-            let status = sibling::AWS.pass_through(&args.arguments)?;
-            Ok(Reply { failed: !status.success(), ..Reply::default() })
-        }
+        Verb::Aws(args) => sibling::AWS.pass_through(&args.arguments),
         Verb::Parity(args) => parity::run(&args),
         Verb::Journal(Journal::Verify(args)) => journal::verify(&args),
         Verb::Journal(Journal::Show(args)) => journal::show(&args),
