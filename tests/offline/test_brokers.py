@@ -224,7 +224,7 @@ def test_the_guardian_closes_at_a_broker_elsewhere_when_the_runner_is_frozen(mar
     assert holds(trading) == {}
     trading.started["strategy-runner"].send_signal(signal.SIGCONT)
     assert trading.started["strategy-runner"].wait(60) == 1
-    assert "another program writes the journal of ema: it is guardian " in trading.log("strategy-runner")
+    assert "the guardian has taken over from the runner" in trading.log("strategy-runner")
     # What comes later opens nothing again.
     market.price("AAPL", "500")
     assert trading.record("account")["flat"]

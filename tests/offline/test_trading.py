@@ -245,6 +245,6 @@ def test_the_guardian_closes_everything_when_the_runner_is_frozen(trading):
     lines = len(trading.journal())
     frozen.send_signal(signal.SIGCONT)
     assert frozen.wait(60) == 1
-    assert "another program writes the journal of ema: it is guardian " in trading.log("strategy-runner")
+    assert "the guardian has taken over from the runner" in trading.log("strategy-runner")
     assert len(trading.journal()) == lines
     assert trading.record("account")["flat"]

@@ -53,7 +53,13 @@ pub struct Patience {
 /// A runner that said it stopped may be silent so many times as long: a new version is being started.
 const STOPPED: i64 = 5;
 /// How long nobody else may take the lease that was taken away.
-const HOLD_MS: i64 = 60_000;
+pub(crate) const HOLD_MS: i64 = 60_000;
+
+/// Whether the owner of a lease is a guardian, by its name.
+#[must_use]
+pub fn is_owner(owner: &str) -> bool {
+    owner.starts_with("guardian ")
+}
 
 /// What a runner has said last.
 struct Heard {

@@ -7,7 +7,7 @@ use journal::{Lines, LinesError};
 use ports::CallError;
 use ports::lines::{self, Held, Lease, Line};
 
-use crate::Here;
+use crate::{Here, guardian};
 
 /// Journals that several threads may use.
 pub type Table = Arc<dyn lines::Lines + Send + Sync>;
@@ -23,8 +23,19 @@ fn failed(doing: &'static str, journal: &str, source: CallError) -> LinesError {
     LinesError::Failed { doing, place: journal.to_owned(), source: Box::new(source) }
 }
 
-fn taken(journal: &str, lease: &Lease) -> LinesError {
-    LinesError::Taken(format!("of {journal}: it is {}", lease.owner))
+/// Somebody else has the lease. A guardian is not to be stopped because of that.
+fn taken(doing: &'static str, journal: &str, lease: &Lease) -> LinesError {
+    if !guardian::is_owner(&lease.owner) {
+        return LinesError::Taken(format!("of {journal}: it is {}", lease.owner));
+    }
+    let source = format!(
+        "the guardian has taken over from the runner, which was silent or did not obey (it is {}): look at the record \
+         control/{journal} and at the guardian's log, lift the order when that is right, and let a runner start; the \
+         guardian's lease ends by itself, {} s after it was taken",
+        lease.owner,
+        guardian::HOLD_MS / 1_000
+    );
+    LinesError::Failed { doing, place: journal.to_owned(), source: source.into() }
 }
 
 /// Keeps a lease while nothing is written.
@@ -45,13 +56,14 @@ impl std::fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    /// Waits for the lease of a journal. One that its holder no longer renews is waited for; one that is renewed is
-    /// somebody else's.
+    /// Waits for the lease of a journal, and says so once. One that its holder no longer renews is waited for; one that
+    /// is renewed is somebody else's.
     ///
     /// # Errors
-    /// [`LinesError::Taken`] names who has it.
+    /// The sentence names who has it.
     pub fn wait(here: &Here<'_>, table: &Table, journal: &str, owner: &str) -> Result<Self, LinesError> {
         let mut first: Option<Lease> = None;
+        let (begun, mut said) = (here.now_ms(), false);
         loop {
             let now = here.now_ms();
             let claimed = table.claim(journal, owner, now, now + here.lease_ms);
@@ -69,7 +81,17 @@ impl Keeper {
                 Held::No(lease) => {
                     let renewed = first.as_ref().is_some_and(|first| first.seen_ms != lease.seen_ms);
                     if renewed || here.stopped() {
-                        return Err(taken(journal, &lease));
+                        return Err(taken("cannot open", journal, &lease));
+                    }
+                    // Another program that lives would have renewed it by then; a guardian does not.
+                    let guards = guardian::is_owner(&lease.owner);
+                    if !said && (guards || now - begun >= here.lease_ms / 2) {
+                        let whose = if guards { " of the guardian, which has taken over from the runner" } else { "" };
+                        let ends_in_s = (lease.until_ms - now) / 1_000;
+                        let fields =
+                            serde_json::json!({ "journal": journal, "owner": lease.owner, "ends_in_s": ends_in_s });
+                        here.info(format_args!("waits for the lease{whose}"), fields);
+                        said = true;
                     }
                     first.get_or_insert(lease);
                 }
@@ -99,14 +121,14 @@ impl Keeper {
                 *held = lease;
                 Ok(())
             }
-            Held::No(lease) => Err(taken(&self.journal, &lease)),
+            Held::No(lease) => Err(taken("cannot write", &self.journal, &lease)),
         }
     }
 
     /// Renews the lease when that is due.
     ///
     /// # Errors
-    /// [`LinesError::Taken`] when it is somebody else's, and whatever kept a line from being written.
+    /// It is somebody else's, whom the sentence names, and whatever kept a line from being written.
     pub fn renew(&self, now_ms: i64) -> Result<(), LinesError> {
         if let Some(source) = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             let place = self.journal.clone();

@@ -2,16 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use domain::Timestamp;
-use journal::Lines as _;
+use journal::{Lines as _, LinesError};
 use ports::embedded::{FolderRecords, KeptFigures, KeptLines};
 use ports::lines::{Held, Lease, Line, Lines};
 use ports::{Answer, CallError, Kind};
+use serde_json::Value;
 use services::Here;
 use services::table::{Keeper, Table, now_ms};
 
@@ -64,6 +65,10 @@ fn now() -> Timestamp {
 }
 
 fn keeper(table: &Arc<Touchy>) -> Keeper {
+    wait(table, 6, &|_| {}).unwrap()
+}
+
+fn wait(table: &Arc<Touchy>, lease_ms: i64, log: &dyn Fn(Value)) -> Result<Keeper, LinesError> {
     let folder = tempfile::tempdir().unwrap();
     let here = Here {
         program: "test",
@@ -73,12 +78,12 @@ fn keeper(table: &Arc<Touchy>) -> Keeper {
         figures: &KeptFigures::default(),
         stop: &AtomicBool::new(false),
         now,
-        log: &|_| {},
-        lease_ms: 6,
+        log,
+        lease_ms,
         beaten: Cell::new(0),
     };
     let table: Table = Arc::clone(table) as _;
-    Keeper::wait(&here, &table, "x", "test 1").unwrap()
+    Keeper::wait(&here, &table, "x", "test 1")
 }
 
 #[test]
@@ -117,4 +122,35 @@ fn what_could_not_be_written_by_one_thread_ends_the_other() {
     let error = keeper.renew(now_ms()).unwrap_err();
     assert_eq!(error.to_string(), "cannot write the journal x");
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("not reachable"));
+}
+
+#[test]
+fn who_waits_for_the_lease_of_a_guardian_says_so_once_and_is_not_told_to_stop_it() {
+    let table = Arc::new(Touchy::default());
+    table.revoke("x", "guardian 7", now_ms(), now_ms() + 1_500).unwrap();
+    let log = Mutex::new(Vec::new());
+    let keeper = wait(&table, 60_000, &|line| log.lock().unwrap().push(line)).unwrap();
+    let said = log.into_inner().unwrap();
+    let words: Vec<&str> = said.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(words, ["waits for the lease of the guardian, which has taken over from the runner", "holds the lease"]);
+    assert_eq!((&said[0]["owner"], &said[0]["ends_in_s"]), (&Value::from("guardian 7"), &Value::from(1)));
+    // One that writes when it is taken over from.
+    table.revoke("x", "guardian 8", now_ms(), now_ms() + 60_000).unwrap();
+    let mut lines = keeper.lines(now_ms);
+    lines.append(0, b"{}").unwrap();
+    let error = lines.sync().unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.starts_with("the guardian has taken over from the runner") && why.contains("guardian 8"), "{why}");
+    assert!(why.contains("control/x") && why.contains("60 s") && !why.contains("stop it first"), "{why}");
+}
+
+#[test]
+fn who_waits_for_another_program_names_it_before_long() {
+    let table = Arc::new(Touchy::default());
+    table.claim("x", "strategy-runner 3", now_ms(), now_ms() + 1_200).unwrap();
+    let log = Mutex::new(Vec::new());
+    wait(&table, 1_000, &|line| log.lock().unwrap().push(line)).unwrap();
+    let said = log.into_inner().unwrap();
+    assert_eq!((&said[0]["message"], &said[0]["owner"]), (&"waits for the lease".into(), &"strategy-runner 3".into()));
+    assert_eq!(said.len(), 2);
 }
