@@ -17,9 +17,12 @@ use clap::{Args, Parser, Subcommand};
 use domain::SessionDate;
 use kit::World;
 use ports::objects::Objects;
+use serde::Serialize;
 use services::Here;
 use services::fetch::fetch;
-use services::operator::{Around, Killed, Standing};
+use services::operator::Around;
+use services::operator::kill::Killed;
+use services::operator::standing::{Runner, Standing};
 
 /// The programs that are always on AWS: how they stand, what they may do, their journals.
 #[derive(Debug, Parser)]
@@ -167,15 +170,16 @@ fn run(world: &World, cli: Cli) -> Result<Reply> {
         said.or_else(|| world.perhaps(variable))
             .with_context(|| format!("say --{option}, or set {variable}: an output of the stack"))
     };
-    let records = world.aws.records(&place(cli.places.records, "records", "RECORDS_TABLE")?);
+    let name = place(cli.places.records, "records", "RECORDS_TABLE")?;
+    let records = world.aws.records(&name);
     let journals = world.aws.lines(&place(cli.places.journals, "journals", "JOURNAL_TABLE")?);
-    let around = Around { records: &records, table: Arc::new(journals), now: World::clock };
+    let (table, lake) = (Arc::new(journals), world.perhaps("LAKE"));
+    let around = Around { records: &records, place: name, table, lake, now: World::clock };
     let json = cli.places.json;
     match cli.verb {
         Verb::Status { strategy } => {
             let all = around.strategies(strategy.as_deref())?;
-            let standing = all.iter().map(|one| around.standing(one)).collect::<Result<Vec<_>>>()?;
-            if json { Reply::json(&standing) } else { Ok(Reply::ok(stands(&standing))) }
+            status(&all.into_iter().map(|one| (around.standing(&one), one)).collect::<Vec<_>>(), json)
         }
         Verb::Kill { which, by, reason, wait } => {
             let request = wish(Ask::Control(ModeName::Flatten.into()), by, reason)?;
@@ -202,6 +206,9 @@ fn run(world: &World, cli: Cli) -> Result<Reply> {
                 lease_ms: 0,
                 beaten: Cell::new(0),
             };
+            if world.perhaps("ARCHIVE").is_none() {
+                eprintln!("warning: ARCHIVE is not set: nothing outside the table is held against the journal");
+            }
             let archive = world.perhaps("ARCHIVE").map(|place| world.aws.objects(&place)).transpose()?;
             let archive = archive.as_ref().map(|archive| archive as &dyn Objects);
             let fetched = fetch(&here, &around.table, archive, &out)?;
@@ -224,43 +231,80 @@ fn wish(ask: Ask, by: String, reason: String) -> Result<Request> {
     Ok(Wish { ask, by, reason }.checked()?.at(World::clock()))
 }
 
-/// Asks every strategy that is meant, before it tells of one that cannot be.
+/// Asks every strategy that is meant, before it fails because of one that cannot be.
 fn said(around: &Around<'_>, say: Say, ask: Ask, from: Option<SessionDate>) -> Result<Reply> {
     let request = wish(ask, say.by, say.reason)?;
-    let (mut text, mut failed) = (String::new(), false);
+    let mut reply = Reply::default();
     for strategy in around.strategies(say.which.strategy.as_deref())? {
         match around.say(&strategy, &request, from) {
-            Ok(()) => text.push_str(&format!("{strategy}: written down\n")),
+            Ok(()) => reply.text.push_str(&format!("{strategy}: written down\n")),
             Err(error) => {
-                failed = true;
-                text.push_str(&format!("{strategy}: {error:#}\n"));
+                reply.failed = true;
+                eprintln!("error: {strategy}: {error:#}");
             }
         }
     }
-    Ok(Reply { text, failed })
+    Ok(reply)
 }
 
-fn stands(all: &[Standing]) -> String {
+/// A strategy of the answer to `status --json`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Stands(&'a Standing),
+    Failed { strategy: &'a str, failed: String },
+}
+
+/// Tells of every strategy that can be told of, before it fails because of one that cannot.
+fn status(all: &[(Result<Standing>, String)], json: bool) -> Result<Reply> {
+    let standing: Vec<&Standing> = all.iter().filter_map(|(standing, _)| standing.as_ref().ok()).collect();
+    let failed = all.iter().filter_map(|(standing, strategy)| Some((strategy, standing.as_ref().err()?)));
+    for (strategy, error) in failed {
+        eprintln!("error: {strategy}: {error:#}");
+    }
+    let mut reply = if json {
+        let shown = all.iter().map(|(standing, strategy)| match standing {
+            Ok(standing) => Shown::Stands(standing),
+            Err(error) => Shown::Failed { strategy, failed: format!("{error:#}") },
+        });
+        Reply::json(&shown.collect::<Vec<_>>())?
+    } else if standing.is_empty() {
+        Reply::default()
+    } else {
+        Reply::ok(stands(&standing))
+    };
+    reply.failed = standing.len() < all.len() || standing.iter().any(|one| one.control_failed.is_some());
+    Ok(reply)
+}
+
+fn stands(all: &[&Standing]) -> String {
     let titles = ["strategy", "session", "runner", "mode", "equity", "held", "orders", "at the broker", "in the way"];
-    let row = |one: &Standing| {
+    let row = |one: &&Standing| {
         let snapshot = &one.snapshot;
         let held = snapshot.positions.iter().filter(|position| !position.quantity.is_zero());
         let held: Vec<String> = held.map(|position| format!("{} {}", position.quantity, position.symbol)).collect();
         let session = snapshot.session.map_or_else(|| "none".to_owned(), |session| session.to_string());
-        let mut way = Vec::new();
-        way.extend(snapshot.disputed.then(|| "the books differ: accept".to_owned()));
-        way.extend(snapshot.throttled.then(|| "repeated itself: reenable".to_owned()));
-        way.extend(snapshot.trouble.clone());
+        let mode = match &one.ordered {
+            _ if one.runner == Runner::TakenOver && one.broker_closes => "flatten, by the guardian".to_owned(),
+            Some(entry) if !one.obeyed => format!("{}, not {} as ordered", snapshot.mode, entry.mode),
+            _ => snapshot.mode.to_string(),
+        };
+        let flat = one.broker_flat.map_or("not known", |flat| if flat { "flat" } else { "not flat" });
         vec![
             one.strategy.clone(),
             format!("{session}{}", if snapshot.closed { ", closed" } else { "" }),
-            format!("{}, {} s ago", one.state, one.silent_s),
-            snapshot.mode.to_string(),
+            match one.runner {
+                Runner::Trading => format!("trading, {} s ago", one.silent_s),
+                Runner::Stopped => format!("stopped, {} s ago", one.silent_s),
+                Runner::Silent => format!("silent for {} s", one.silent_s),
+                Runner::TakenOver => "the guardian took over".to_owned(),
+            },
+            mode,
             snapshot.equity.to_string(),
             if held.is_empty() { "nothing".to_owned() } else { held.join(", ") },
             snapshot.orders.len().to_string(),
-            one.broker_flat.map_or("not known", |flat| if flat { "flat" } else { "not flat" }).to_owned(),
-            if way.is_empty() { "nothing".to_owned() } else { way.join("; ") },
+            one.broker_silent_s.map_or_else(|| flat.to_owned(), |ago| format!("{flat}, {ago} s ago")),
+            if one.in_the_way.is_empty() { "nothing".to_owned() } else { one.in_the_way.join("; ") },
         ]
     };
     table(&titles, &all.iter().map(row).collect::<Vec<_>>(), 9)

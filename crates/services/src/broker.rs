@@ -32,6 +32,8 @@ const QUIET_MS: i64 = 60_000;
 const SAID_MS: i64 = 15_000;
 /// How old it may be to be believed.
 const FRESH_MS: i64 = QUIET_MS + 30_000;
+/// How late it may be said of an adapter that lives.
+const LATE_MS: i64 = 15_000;
 
 /// What it works with.
 pub struct Ports<'a> {
@@ -157,6 +159,13 @@ pub fn is_flat(account: &Value, now_ms: i64) -> bool {
     account["flat"] == true && said_ms(account).is_some_and(|said| now_ms - said <= FRESH_MS)
 }
 
+/// Whether the broker adapter says what the account is as often as it should.
+#[must_use]
+pub fn is_heard(account: &Value, now_ms: i64) -> bool {
+    let every = account["every_ms"].as_i64().unwrap_or(QUIET_MS);
+    said_ms(account).is_some_and(|said| now_ms - said <= every + LATE_MS)
+}
+
 /// When the broker adapter looked at the account.
 #[must_use]
 pub fn said_ms(account: &Value) -> Option<i64> {
@@ -198,6 +207,7 @@ impl Account {
         if text != self.shown || now - self.said >= SAID_MS {
             let mut body = body;
             body["at"] = json!((here.now)());
+            body["every_ms"] = json!(if own_market { SAID_MS } else { QUIET_MS });
             here.show(ACCOUNT, &body)?;
             (self.shown, self.said) = (text, now);
         }

@@ -2,23 +2,24 @@
 //! watches until everything is closed, accepts, enables again.
 //!
 //! All of it are entries of the control record, which the runner obeys and the guardian enforces; nothing here trades.
+//! [`standing`] is how a strategy stands, [`kill`] stops it.
 
-use std::thread;
-use std::time::{Duration, Instant};
+pub mod kill;
+pub mod standing;
 
-use algotrading::eod::control::{self, Entry};
-use algotrading::live::kill::{Moment, obeyed, what_came};
+use algotrading::eod::control::{self, Control, Entry};
+use algotrading::eod::{Trouble, What};
 use algotrading::live::requests::{Ask, Request};
-use anyhow::{Context, Result, bail, ensure};
-use domain::{Calendar, SessionDate, Symbol, Timestamp};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use domain::{Calendar, SessionDate, Timestamp};
 use engine::Mode;
-use journal::Header;
+use lake::Lake;
+use ports::Kind;
 use ports::records::{Key, Records};
-use serde::Serialize;
 use serde_json::Value;
 use trading::Snapshot;
 
-use crate::broker::{ACCOUNT, is_flat, said_ms};
+use crate::broker::{is_heard, said_ms};
 use crate::runner::LIVE;
 use crate::table::Table;
 
@@ -26,8 +27,12 @@ use crate::table::Table;
 pub struct Around<'a> {
     /// What programs tell each other and people.
     pub records: &'a dyn Records,
+    /// Name of the table of the records.
+    pub place: String,
     /// The journals.
     pub table: Table,
+    /// Where the lake is, if that is said.
+    pub lake: Option<String>,
     /// The time.
     pub now: fn() -> Timestamp,
 }
@@ -38,7 +43,7 @@ impl std::fmt::Debug for Around<'_> {
     }
 }
 
-/// How old the word of a program that lives may be.
+/// How old the word of a runner that lives may be.
 const FRESH_MS: i64 = 10_000;
 /// How old it may be to say which session is traded.
 const DAY_MS: i64 = 86_400_000;
@@ -60,46 +65,56 @@ impl Heard {
     }
 }
 
-/// What became of a kill.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Killed {
-    /// Which strategy.
-    pub strategy: String,
-    /// Whether nothing works and nothing is held any more.
-    pub flat: bool,
-    /// Step by step.
-    pub record: Vec<Moment>,
-}
-
-/// How a strategy stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
-    /// Which strategy.
-    pub strategy: String,
-    /// Seconds since its runner was heard of.
-    pub silent_s: i64,
-    /// What the runner said it does.
-    pub state: String,
-    /// Who writes the journal.
-    pub writer: Option<String>,
-    /// Positions, orders, mode.
-    pub snapshot: Snapshot,
-    /// Whether the broker adapter holds nothing and works nothing.
-    pub broker_flat: Option<bool>,
-}
-
 impl Around<'_> {
+    fn now_ms(&self) -> i64 {
+        (self.now)().nanos() / 1_000_000
+    }
+
+    /// What a program shows of itself.
     fn shown(&self, partition: &str, strategy: &str) -> Result<Option<Value>> {
-        Ok(self.records.get(&Key::new(partition, strategy))?.map(|record| record.body))
+        let key = Key::new(partition, strategy);
+        match self.records.get(&key) {
+            Ok(record) => Ok(record.map(|record| record.body)),
+            Err(error) if error.kind == Kind::Damaged => Err(self.senseless(&key)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn heard(&self, strategy: &str) -> Result<Option<Heard>> {
         let Some(body) = self.shown(LIVE, strategy)? else { return Ok(None) };
-        Heard::of(&body).map(Some).with_context(|| format!("the record {LIVE}/{strategy} makes no sense; look at it"))
+        Heard::of(&body).map(Some).ok_or_else(|| self.senseless(&Key::new(LIVE, strategy)))
+    }
+
+    /// How a record is taken away.
+    fn delete(&self, key: &Key) -> String {
+        format!("delete the item with pk `{}` and sk `{}` from the table {}", key.partition, key.sort, self.place)
+    }
+
+    /// Of a record that a program writes anew all the time.
+    fn senseless(&self, key: &Key) -> anyhow::Error {
+        anyhow!("the record {key} is damaged; {}: the program whose it is writes it anew", self.delete(key))
+    }
+
+    /// What a strategy was told.
+    fn told(&self, strategy: &str) -> Result<Control> {
+        control::read(self.records, strategy).map_err(|trouble| self.why(strategy, trouble))
+    }
+
+    /// Why a control record cannot be read or changed; of one that is damaged, what that does and what to do about it.
+    fn why(&self, strategy: &str, trouble: Trouble) -> anyhow::Error {
+        if trouble.what != What::BadRecord {
+            return trouble.into();
+        }
+        let key = Key::new("control", strategy);
+        anyhow!(
+            "the record {key} is damaged: the runner trades nothing while it is, and the guardian closes everything after \
+             its patience; {}, and at once order again what is to hold, because without it everything is allowed",
+            self.delete(&key)
+        )
     }
 
     fn silent_ms(&self, heard: &Heard) -> i64 {
-        ((self.now)().nanos() - heard.at.nanos()) / 1_000_000
+        self.now_ms() - heard.at.nanos() / 1_000_000
     }
 
     /// Strategies that a runner has traded; or the one that is named.
@@ -110,227 +125,96 @@ impl Around<'_> {
         if let Some(name) = named {
             return Ok(vec![name.to_owned()]);
         }
-        let all: Vec<String> = self.records.list(LIVE)?.into_iter().map(|(key, _)| key.sort).collect();
+        let all: Vec<String> = self.records.keys(LIVE)?.into_iter().map(|key| key.sort).collect();
         ensure!(!all.is_empty(), "no strategy is traded all day: the records have no `{LIVE}`");
         Ok(all)
-    }
-
-    /// How a strategy stands.
-    ///
-    /// # Errors
-    /// The records cannot be read, or nobody trades it.
-    pub fn standing(&self, strategy: &str) -> Result<Standing> {
-        let Some(heard) = self.heard(strategy)? else { bail!("{}", nobody(strategy)) };
-        let account = self.shown(ACCOUNT, strategy)?;
-        let now = (self.now)().nanos() / 1_000_000;
-        Ok(Standing {
-            strategy: strategy.to_owned(),
-            silent_s: self.silent_ms(&heard) / 1_000,
-            state: heard.state,
-            writer: self.table.lease(strategy)?.map(|lease| lease.owner),
-            snapshot: heard.snapshot,
-            broker_flat: account.map(|account| is_flat(&account, now)),
-        })
     }
 
     /// Writes down what a person asks. A mode is in force from `from` on, or from the session that is traded now.
     ///
     /// # Errors
-    /// Nobody trades the strategy and `from` is not said, or the record cannot be written.
+    /// Nobody trades the strategy, `from` is no session or one of the past, or the record cannot be written.
     pub fn say(&self, strategy: &str, request: &Request, from: Option<SessionDate>) -> Result<()> {
-        match request.ask {
+        let written = match request.ask {
             Ask::Control(mode) => {
                 let from = match from {
-                    Some(from) => from,
+                    Some(from) => self.checked(strategy, from)?,
                     None => self.session(strategy, mode == Mode::Flatten)?,
                 };
                 let Request { by, reason, at, .. } = request.clone();
-                control::add(self.records, strategy, &Entry { from, mode, reason, by, at }, true)?;
+                control::add(self.records, strategy, &Entry { from, mode, reason, by, at }, true).map(|_| ())
             }
             Ask::Accept | Ask::Reenable => {
                 ensure!(self.heard(strategy)?.is_some(), "{}", nobody(strategy));
-                control::request(self.records, strategy, request)?;
+                control::request(self.records, strategy, request)
             }
+        };
+        written.map_err(|trouble| self.why(strategy, trouble))
+    }
+
+    /// A session from which on a strategy that is known may be told something.
+    fn checked(&self, strategy: &str, from: SessionDate) -> Result<SessionDate> {
+        let live = self.shown(LIVE, strategy)?;
+        if live.is_none() {
+            let nobody = nobody(strategy);
+            let Some(lake) = &self.lake else {
+                bail!("{nobody}; set LAKE, which has the strategies of the scheduled day")
+            };
+            let path = format!("strategies/{strategy}.toml");
+            let known = Lake::open(lake)?.list("strategies")?.contains(&path);
+            ensure!(known, "{nobody}, and the lake has no `{path}`");
         }
-        Ok(())
+        Calendar::nyse().session(from).context("--from must be a session")?;
+        if let Some(now) = live.as_ref().and_then(session_of) {
+            ensure!(from >= now, "--from must not be before {now}, the session that is traded now");
+        }
+        Ok(from)
     }
 
     /// The session that is traded now. To stop, whatever the runner last left is enough; to go on, its word must be new,
     /// because an entry of an earlier session changes what scheduled runs of the past obey.
     fn session(&self, strategy: &str, stops: bool) -> Result<SessionDate> {
         let how = "for the scheduled day say with --from which session is the first, one not run yet";
-        let Some(body) = self.shown(LIVE, strategy)? else { bail!("{}; {how}", nobody(strategy)) };
-        let told = body["snapshot"]["session"].as_str().and_then(|text| SessionDate::parse(text).ok());
+        let today = || Calendar::nyse().date_of((self.now)());
+        let body = match self.records.get(&Key::new(LIVE, strategy)) {
+            Err(error) if stops && error.kind == Kind::Damaged => return Ok(today()),
+            _ => self.shown(LIVE, strategy)?,
+        };
+        let Some(body) = body else { bail!("{}; {how}", nobody(strategy)) };
+        let told = session_of(&body);
         if stops {
-            return Ok(told.unwrap_or_else(|| Calendar::nyse().date_of((self.now)())));
+            return Ok(told.unwrap_or_else(today));
         }
         let at = body["at"].as_str().and_then(|text| Timestamp::parse(text).ok());
-        let old = at.is_none_or(|at| ((self.now)().nanos() - at.nanos()) / 1_000_000 > DAY_MS);
+        let old = at.is_none_or(|at| self.now_ms() - at.nanos() / 1_000_000 > DAY_MS);
         ensure!(!old, "the runner of `{strategy}` was not heard of for a day; {how}");
         told.with_context(|| format!("the runner of `{strategy}` has not seen a session yet; {how}"))
     }
+}
 
-    /// Orders strategies to close everything, all before any is watched; then watches until they are flat or the time is
-    /// over. What fails for one stands in nobody else's way.
-    pub fn kill(&self, strategies: &[String], request: &Request, wait: Duration) -> Vec<Killed> {
-        let begun = Instant::now();
-        let mut asked: Vec<Asked> =
-            strategies.iter().map(|strategy| Asked::ask(self, strategy, request, begun)).collect();
-        loop {
-            let over = begun.elapsed() >= wait;
-            for one in asked.iter_mut().filter(|one| !one.done) {
-                one.look(self, over);
-            }
-            if over || asked.iter().all(|one| one.done) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(200));
-        }
-        asked.into_iter().map(|one| Killed { strategy: one.strategy, flat: one.flat, record: one.record }).collect()
+/// The session that a runner shows.
+fn session_of(live: &Value) -> Option<SessionDate> {
+    SessionDate::parse(live["snapshot"]["session"].as_str()?).ok()
+}
+
+/// The order that is in force at a session.
+fn in_force(told: &Control, session: SessionDate) -> Option<&Entry> {
+    told.entries.iter().rfind(|entry| entry.from <= session)
+}
+
+/// What is wrong with the broker adapter, by what it said last of the account.
+fn amiss(account: &Value, now_ms: i64) -> Option<String> {
+    let Some(said) = said_ms(account) else { return Some("nothing was heard of the broker adapter yet".to_owned()) };
+    if !is_heard(account, now_ms) {
+        return Some(last_heard(said, now_ms));
     }
+    account["failed"].as_str().map(|why| format!("the broker adapter does not know the account: {why}"))
+}
+
+fn last_heard(said_ms: i64, now_ms: i64) -> String {
+    format!("the broker adapter was last heard of {} s ago", (now_ms - said_ms) / 1_000)
 }
 
 fn nobody(strategy: &str) -> String {
     format!("nobody trades `{strategy}` all day: there is no record {LIVE}/{strategy}")
-}
-
-/// A strategy that was asked to stop.
-struct Asked {
-    strategy: String,
-    begun: Instant,
-    /// When it was asked for, in milliseconds since 1970.
-    asked_ms: i64,
-    symbols: Vec<Symbol>,
-    /// Line of the journal to be read next.
-    next: u64,
-    /// The step that obeyed.
-    obeyed: Option<u64>,
-    taken_over: bool,
-    /// What failed last, so that it is said once.
-    failed: String,
-    flat: bool,
-    done: bool,
-    record: Vec<Moment>,
-}
-
-impl Asked {
-    fn ask(around: &Around<'_>, strategy: &str, request: &Request, begun: Instant) -> Self {
-        let (symbols, record) = (Vec::new(), Vec::new());
-        let mut this = Self {
-            strategy: strategy.to_owned(),
-            begun,
-            asked_ms: request.at.nanos() / 1_000_000,
-            symbols,
-            next: 0,
-            obeyed: None,
-            taken_over: false,
-            failed: String::new(),
-            flat: false,
-            done: false,
-            record,
-        };
-        // To stop comes first; what is needed to tell of it may fail.
-        match around.say(strategy, request, None) {
-            Ok(()) => this.tell("asked for".to_owned()),
-            Err(error) => {
-                this.tell(format!("it could not be asked for: {error:#}"));
-                this.done = true;
-            }
-        }
-        if let Ok(Some(body)) = around.shown(LIVE, strategy) {
-            this.next = body["seq"].as_u64().map_or(0, |seq| seq + 1);
-        }
-        let header = around.table.read(strategy, 0).ok().and_then(|lines| lines.into_iter().next());
-        let header = header.and_then(|line| serde_json::from_str::<Header>(&line.text).ok());
-        this.symbols = header.map_or_else(Vec::new, |header| header.instruments);
-        this
-    }
-
-    fn tell(&mut self, what: String) {
-        self.record.push(Moment { seconds: self.begun.elapsed().as_secs_f64(), what });
-    }
-
-    /// Looks once; `over` when it is the last time.
-    fn look(&mut self, around: &Around<'_>, over: bool) {
-        let seen = self.see(around);
-        match seen {
-            Ok(None) => {
-                self.tell("flat, and nothing works".to_owned());
-                (self.flat, self.done) = (true, true);
-            }
-            Ok(Some(why)) if over => self.tell(why),
-            Ok(Some(_)) => {}
-            Err(error) => {
-                let text = format!("{error:#}");
-                if over || text != self.failed {
-                    self.tell(text.clone());
-                }
-                self.failed = text;
-            }
-        }
-    }
-
-    /// What there is to see: why it is not flat, if it is not.
-    fn see(&mut self, around: &Around<'_>) -> Result<Option<String>> {
-        self.read(around)?;
-        let lease = around.table.lease(&self.strategy)?;
-        let taken_over = lease.is_some_and(|lease| lease.owner.starts_with("guardian "));
-        if taken_over != std::mem::replace(&mut self.taken_over, taken_over) {
-            let what = if taken_over { "the guardian took over from the runner" } else { "a runner trades again" };
-            self.tell(what.to_owned());
-        }
-        let account = around.shown(ACCOUNT, &self.strategy)?.unwrap_or_default();
-        // What was looked at before the request says nothing of what came of it.
-        let new = said_ms(&account).is_some_and(|said| said > self.asked_ms);
-        let empty = new && is_flat(&account, (around.now)().nanos() / 1_000_000);
-        if !new && account["flat"] == true {
-            return Ok(Some("not known yet: the broker adapter has not looked since; look whether it runs".to_owned()));
-        }
-        if self.taken_over {
-            let closing = account["status"]["flattening"] == true;
-            return Ok(match (closing, empty) {
-                (true, true) => None,
-                (true, false) => Some("not flat yet: the broker adapter goes on closing".to_owned()),
-                (false, _) => {
-                    Some("not flat yet: the broker adapter has not begun to close; look whether it runs".to_owned())
-                }
-            });
-        }
-        let Some(heard) = around.heard(&self.strategy)? else { bail!("{}", nobody(&self.strategy)) };
-        let silent = around.silent_ms(&heard);
-        if silent > FRESH_MS {
-            return Ok(Some(format!(
-                "not flat yet: the runner was last heard of {} s ago; the guardian takes over from one that does not obey, \
-                 look whether it runs",
-                silent / 1_000
-            )));
-        }
-        let obeyed = heard.snapshot.mode == Mode::Flatten && self.obeyed.is_none_or(|step| heard.snapshot.step >= step);
-        let trouble = heard.snapshot.trouble.as_ref().map_or_else(String::new, |words| format!(": {words}"));
-        Ok(match (obeyed, heard.snapshot.is_flat() && empty) {
-            (true, true) => None,
-            (true, false) => Some(format!("not flat yet{trouble}; the runner goes on closing")),
-            (false, _) => Some(format!("the runner has not obeyed yet{trouble}")),
-        })
-    }
-
-    /// What the journal gained.
-    fn read(&mut self, around: &Around<'_>) -> Result<()> {
-        loop {
-            let lines = around.table.read(&self.strategy, self.next)?;
-            let Some(last) = lines.last().map(|line| line.seq) else { return Ok(()) };
-            for line in lines {
-                let Ok(entry) = serde_json::from_str::<Value>(&line.text) else { continue };
-                if self.obeyed.is_none() && entry["event"]["control"] == "flatten" {
-                    self.obeyed = Some(line.seq);
-                    self.tell(obeyed(&entry));
-                } else if self.obeyed.is_some()
-                    && let Some(text) = what_came(&entry, &self.symbols)
-                {
-                    self.tell(text);
-                }
-            }
-            self.next = last + 1;
-        }
-    }
 }

@@ -12,7 +12,7 @@ use ports::embedded::{FolderRecords, KeptFigures, KeptLines, KeptQueue, KeptStre
 use ports::records::{Key, Records};
 use serde_json::{Value, json};
 use services::Here;
-use services::broker::{ACCOUNT, Ports, is_flat, run};
+use services::broker::{ACCOUNT, Ports, is_flat, is_heard, run};
 use services::table::{Table, now_ms};
 use trading::{Account, Broker, BrokerEvent, ClientOrderId, Failure, OrderStatus, Ticket};
 
@@ -124,6 +124,7 @@ fn what_is_said_of_an_account_has_a_time_and_who_knows_nothing_says_so() {
         });
         until("the account is told", &stop, || is_flat(&account(), now_ms()));
         assert!(!is_flat(&account(), now_ms() + 91_000), "an old word is no word");
+        assert!(is_heard(&account(), now_ms() + 70_000) && !is_heard(&account(), now_ms() + 80_000));
         let said = account()["at"].clone();
         later();
         until("it is told anew though nothing changed", &stop, || account()["at"] != said);
