@@ -277,7 +277,7 @@ impl Watching<'_> {
                     (None, Some(seen)) if seen.mode >= Mode::Cancel => {
                         let why = what_is_left(&seen);
                         format!(
-                            "nothing works any more or is being cancelled; positions wait for the broker's books: {why}"
+                            "not flat yet: what works is cancelled, and positions wait for the broker's books: {why}"
                         )
                     }
                     (None, seen) => {
