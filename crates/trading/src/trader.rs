@@ -296,11 +296,17 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         self.step(&Event::SessionClosed, None)
     }
 
-    /// Says what may still be done: obeyed before anything else.
+    /// Says what may still be done: obeyed before anything else. To close everything at a broker elsewhere there is
+    /// [`Trader::flatten`].
     ///
     /// # Errors
     /// [`TradingError`].
     pub fn control(&mut self, mode: Mode, note: &str) -> Result<(), TradingError> {
+        self.closes_no_more();
+        self.say(mode, note)
+    }
+
+    fn say(&mut self, mode: Mode, note: &str) -> Result<(), TradingError> {
         self.step(&Event::Control(mode), Some(note))?;
         self.deliver()
     }

@@ -321,3 +321,20 @@ fn an_exit_that_the_broker_refuses_is_told_and_sent_again_later() {
     scene.pass(30);
     assert_eq!((scene.held(), scene.is_flat()), ([0, 0], true));
 }
+
+#[test]
+fn a_kill_that_was_lifted_while_it_waited_leaves_the_next_one_no_old_books() {
+    let mut scene = Scene::new(&Memory::default());
+    scene.broker().away = true;
+    scene.trader.books_are_due();
+    assert!(!scene.kill());
+    scene.trader.control(Mode::Normal, "Ann: not now").unwrap();
+    scene.broker().away = false;
+    scene.pass(90);
+    assert!(scene.trader.is_compared());
+    scene.broker().by_hand = [-10, -4];
+    assert!(scene.kill());
+    scene.pass(20);
+    assert_eq!(scene.broker().sent, ["-6 BBB"]);
+    assert!(scene.is_flat());
+}

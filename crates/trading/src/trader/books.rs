@@ -64,16 +64,16 @@ struct Elsewhere {
     due: bool,
     /// The broker did not tell its books: it is not asked again before, and how often that was so.
     ask_again: (Timestamp, u32),
-    /// Whether something is to be closed, which waits for books compared since then, and whether they have been.
+    /// Whether something is to be closed, which waits for books compared since then, and when they were.
     closing: bool,
-    known: bool,
+    known_at: Option<Timestamp>,
     /// When nothing was held and nothing worked, by compared books.
     flat_at: Option<Timestamp>,
 }
 
 /// How often positions that a flatten has not closed yet are tried again, at most.
 const CLOSE_AGAIN: i64 = 5_000_000_000;
-/// How long what is to be closed waits for an answer about a single order.
+/// How long what is to be closed waits for an answer about a single order, and how old the books may be by which it is.
 const PATIENCE: i64 = 5_000_000_000;
 /// Shortest and longest wait before a broker that did not tell its books is asked again.
 const ASK_AGAIN: (i64, i64) = (1_000_000_000, 60_000_000_000);
@@ -96,7 +96,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         self.desk.hold_for_books();
         let ask_again = (Timestamp::default(), 0);
         self.books.elsewhere =
-            Some(Elsewhere { tolerance, due: true, ask_again, closing: false, known: false, flat_at: None });
+            Some(Elsewhere { tolerance, due: true, ask_again, closing: false, known_at: None, flat_at: None });
         self
     }
 
@@ -149,7 +149,9 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         let books = self.reconcile(now, tolerance)?;
         let silent = self.desk.is_untold();
         if let Some(elsewhere) = &mut self.books.elsewhere {
-            elsewhere.known |= books != Books::NotYet;
+            if books != Books::NotYet {
+                elsewhere.known_at = Some(now);
+            }
             match books {
                 Books::Compared { .. } => (elsewhere.due, elsewhere.ask_again) = (false, (Timestamp::default(), 0)),
                 Books::NotYet if silent => {
@@ -171,29 +173,38 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
     pub fn flatten(&mut self, now: Timestamp, why: &str, note: &str) -> Result<bool, TradingError> {
         if !self.may_close(now)? {
             if self.engine.guard().mode() < Mode::Cancel {
-                self.control(Mode::Cancel, why)?;
+                self.say(Mode::Cancel, why)?;
             }
             return Ok(false);
         }
-        self.control(Mode::Flatten, note)?;
+        self.say(Mode::Flatten, note)?;
         // Flat is what the broker says.
         self.books_are_due();
         Ok(true)
     }
 
-    /// Whether the books have been compared since this was first asked; then it is asked anew.
+    /// Whether the books have been compared since this was first asked; then it is asked anew. What was asked for and
+    /// never done leaves nothing behind: books that were compared a while ago do not count.
     fn may_close(&mut self, now: Timestamp) -> Result<bool, TradingError> {
         let Some(elsewhere) = &mut self.books.elsewhere else { return Ok(true) };
-        if !std::mem::replace(&mut elsewhere.closing, true) {
-            elsewhere.known = false;
+        let old = |at: Timestamp| now.nanos().saturating_sub(at.nanos()) > PATIENCE;
+        if !elsewhere.closing || elsewhere.known_at.is_some_and(old) {
+            (elsewhere.closing, elsewhere.known_at) = (true, None);
             self.books_are_due();
         }
         self.compare(now)?;
-        let Some(elsewhere) = self.books.elsewhere.as_mut().filter(|elsewhere| elsewhere.known) else {
+        let Some(elsewhere) = self.books.elsewhere.as_mut().filter(|elsewhere| elsewhere.known_at.is_some()) else {
             return Ok(false);
         };
         elsewhere.closing = false;
         Ok(true)
+    }
+
+    /// Nothing is to be closed any more.
+    pub(super) fn closes_no_more(&mut self) {
+        if let Some(elsewhere) = &mut self.books.elsewhere {
+            elsewhere.closing = false;
+        }
     }
 
     /// Goes on to be flat: closes again what is not being closed, and asks the broker whether everything is.
