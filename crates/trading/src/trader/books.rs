@@ -128,7 +128,8 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         }
     }
 
-    /// Compares the books if that is due and the broker is elsewhere.
+    /// Compares orders, positions and cash with those of a broker elsewhere, if that is due. The broker wins: ours are put
+    /// right, each difference is an event with a note, and nothing new is begun until a person has accepted it.
     ///
     /// # Errors
     /// [`TradingError`].
@@ -240,13 +241,7 @@ impl<S: Strategy, B: Broker, L: Lines> Trader<S, B, L> {
         Ok(())
     }
 
-    /// Compares orders, positions and cash with the broker's. The broker wins: ours are put right, each difference is
-    /// an event with a note, and nothing new is begun until a person has accepted it. A difference in cash of up to
-    /// `tolerance` counts as none.
-    ///
-    /// # Errors
-    /// [`TradingError`].
-    pub fn reconcile(&mut self, now: Timestamp, tolerance: Money) -> Result<Books, TradingError> {
+    fn reconcile(&mut self, now: Timestamp, tolerance: Money) -> Result<Books, TradingError> {
         let (orders, account) = loop {
             self.desk.work(now)?;
             self.deliver()?;
