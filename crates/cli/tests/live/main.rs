@@ -1,6 +1,8 @@
 //! Paper and live accounts as a user meets them: real processes that are killed, asked, cut off and told nonsense.
 #![allow(clippy::unwrap_used)]
 
+mod kill;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
